@@ -1,0 +1,4 @@
+"""What trains a specialized recognizer."""
+from .optimizers import DSTSOptimWrapperConstructor
+
+__all__ = ['DSTSOptimWrapperConstructor']

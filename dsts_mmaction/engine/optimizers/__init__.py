@@ -1,0 +1,3 @@
+from .dsts_optim_wrapper_constructor import DSTSOptimWrapperConstructor
+
+__all__ = ['DSTSOptimWrapperConstructor']

@@ -1,0 +1,99 @@
+"""Parameter groups: the host's rules for the host, ours for DSTS."""
+from typing import Any, Dict, List, Optional
+
+from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from ...models.unspecialized import dsts_modules, unspecialized
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class DSTSOptimWrapperConstructor:
+    """Wrap a constructor of the host, named inside ``paramwise_cfg``::
+
+        optim_wrapper=dict(
+            constructor='DSTSOptimWrapperConstructor',
+            paramwise_cfg=dict(
+                constructor='TSMOptimWrapperConstructor', fc_lr5=True,
+                dsts=dict(lr_mult=1.0)),
+            optimizer=dict(type='SGD', lr=0.02))
+
+    The host's constructor sees the plain recognizer, so its rules hit what
+    they were written for (TSM's takes the last linear layer it meets for the
+    classifier, and never trains a bare parameter). The DSTS parameters then
+    join as groups of their own, marked by ``name``:
+
+    - ``dsts_kernels``: the neurons' kernels and the bottleneck, base learning
+      rate and weight decay;
+    - ``dsts_norms``: norm layers, no weight decay;
+    - ``dsts_upstream``: synapses and gate logits, no weight decay.
+
+    Args:
+        optim_wrapper_cfg: Config of the optimizer wrapper.
+        paramwise_cfg: The host constructor's options; ``constructor``, its
+            type (default: MMEngine's); and ``dsts``, a dict of ``lr_mult``
+            and ``decay_mult`` for the DSTS groups (default 1).
+
+    Raises:
+        ValueError: An unknown option in ``paramwise_cfg.dsts``.
+    """
+
+    def __init__(self,
+                 optim_wrapper_cfg: Dict[str, Any],
+                 paramwise_cfg: Optional[Dict[str, Any]] = None) -> None:
+        paramwise_cfg = dict(paramwise_cfg or {})
+        host = paramwise_cfg.pop('constructor',
+                                 'DefaultOptimWrapperConstructor')
+        multipliers = dict(paramwise_cfg.pop('dsts', None) or {})
+        self.lr_mult = multipliers.pop('lr_mult', 1.0)
+        self.decay_mult = multipliers.pop('decay_mult', 1.0)
+        if multipliers:
+            raise ValueError(
+                'paramwise_cfg.dsts has no option '
+                f'{", ".join(map(repr, multipliers))}; allowed are lr_mult '
+                'and decay_mult.')
+        self.host = OPTIM_WRAPPER_CONSTRUCTORS.build(
+            dict(
+                type=host,
+                optim_wrapper_cfg=optim_wrapper_cfg,
+                paramwise_cfg=paramwise_cfg))
+        self.base_lr = optim_wrapper_cfg['optimizer'].get('lr')
+        self.base_weight_decay = optim_wrapper_cfg['optimizer'].get(
+            'weight_decay')
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer wrapper of a model."""
+        if is_model_wrapper(model):
+            model = model.module
+        with unspecialized(model):
+            optim_wrapper = self.host(model)
+        for group in self._dsts_groups(model):
+            optim_wrapper.optimizer.add_param_group(group)
+        return optim_wrapper
+
+    def _dsts_groups(self, model: nn.Module) -> List[Dict[str, Any]]:
+        groups: Dict[str, List[nn.Parameter]] = dict(
+            dsts_kernels=[], dsts_norms=[], dsts_upstream=[])
+        for module in dsts_modules(model):
+            groups['dsts_upstream'].extend(module.upstream_parameters())
+            for parameter in module.downstream_parameters():
+                kind = 'dsts_norms' if parameter.dim() == 1 else 'dsts_kernels'
+                groups[kind].append(parameter)
+        return [
+            self._group(name, [p for p in params if p.requires_grad])
+            for name, params in groups.items()
+            if any(p.requires_grad for p in params)
+        ]
+
+    def _group(self, name: str,
+               params: List[nn.Parameter]) -> Dict[str, Any]:
+        group: Dict[str, Any] = dict(params=params, name=name)
+        if self.base_lr is not None:
+            group['lr'] = self.base_lr * self.lr_mult
+        if self.base_weight_decay is not None:
+            decays = name == 'dsts_kernels'
+            group['weight_decay'] = (
+                self.base_weight_decay * self.decay_mult if decays else 0.0)
+        return group

@@ -1,0 +1,10 @@
+"""The method, in plain torch: no file here imports a host package."""
+from .layer import DSTSLayer, LayerNoise
+from .module import DSTSModule, DSTSOutput
+from .neurons import SpecializedNeurons
+from .synapse import Synapse
+
+__all__ = [
+    'DSTSLayer', 'DSTSModule', 'DSTSOutput', 'LayerNoise',
+    'SpecializedNeurons', 'Synapse'
+]

@@ -1,0 +1,100 @@
+"""Mix the kernels of all neurons, at the cost of the ones that fired.
+
+A neuron is linear in its kernels, so instead of running N neurons and mixing
+their outputs, mix their kernels and run one convolution per sample (ours)::
+
+    mixed[b, c] = sum_n weights[b, n, c] * kernels[n, c]
+
+The weights are straight-through: in value all but the selected neuron's are
+zero, in gradient none are. So the forward only gathers the selected kernels,
+and the backward adds the products of each sample's kernel gradient with every
+kernel. That keeps the cost nearly flat in N where a plain matrix product over
+all kernels grows with it.
+
+With ``F(w, k, g) = sum_{b,n,c} w[b,n,c] <k[n,c], g[b,c]>`` the functions here
+are its three partial derivatives: ``mix_kernels`` (by g), ``_scatter`` (by k)
+and ``_score`` (by w). Each one's backward is made of the other two, which is
+why they can be differentiated any number of times.
+"""
+from typing import Any, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+
+def mix_kernels(weights: Tensor, kernels: Tensor, index: Tensor) -> Tensor:
+    """Mix kernels by straight-through weights.
+
+    Args:
+        weights: Shape (B, N, C), zero in value wherever n is not
+            ``index[b]``. The caller's promise: it is not checked.
+        kernels: Shape (N, C, D), the D weights of each output channel.
+        index: The selected neuron of each sample, shape (B,), int64.
+
+    Returns:
+        The mixed kernels, shape (B, C, D), dtype of ``kernels``. The gradient
+        for ``weights`` covers all N neurons. Differentiable any number of
+        times.
+    """
+    return _MixKernels.apply(weights, kernels, index)
+
+
+class _MixKernels(torch.autograd.Function):
+
+    @staticmethod
+    def forward(weights: Tensor, kernels: Tensor, index: Tensor) -> Tensor:
+        return _selected(weights, index).to(kernels.dtype) * kernels[index]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Tuple, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        weights, kernels, index = ctx.saved_tensors
+        grad_weights = grad_kernels = None
+        if ctx.needs_input_grad[0]:
+            grad_weights = _score(grad, kernels).to(weights.dtype)
+        if ctx.needs_input_grad[1]:
+            grad_kernels = _Scatter.apply(weights, grad, index)
+        return grad_weights, grad_kernels, None
+
+
+class _Scatter(torch.autograd.Function):
+    """(B, N, C) weights and (B, C, D) gradients to (N, C, D)."""
+
+    @staticmethod
+    def forward(weights: Tensor, grad: Tensor, index: Tensor) -> Tensor:
+        out = grad.new_zeros((weights.shape[1], ) + grad.shape[1:])
+        selected = _selected(weights, index).to(grad.dtype)
+        return out.index_add_(0, index, selected * grad)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Tuple, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any,
+                 grad_out: Tensor) -> Tuple[Optional[Tensor], ...]:
+        weights, grad, index = ctx.saved_tensors
+        grad_weights = grad_grad = None
+        if ctx.needs_input_grad[0]:
+            grad_weights = _score(grad, grad_out).to(weights.dtype)
+        if ctx.needs_input_grad[1]:
+            grad_grad = _MixKernels.apply(weights, grad_out, index)
+        return grad_weights, grad_grad, None
+
+
+def _score(grad: Tensor, kernels: Tensor) -> Tensor:
+    """(B, C, D) gradients against (N, C, D) kernels to (B, N, C)."""
+    # Outside autocast: these products train the synapses, and bfloat16 would
+    # drown small differences between neurons.
+    with torch.autocast(grad.device.type, enabled=False):
+        products = torch.bmm(grad.transpose(0, 1), kernels.permute(1, 2, 0))
+    return products.permute(1, 2, 0)
+
+
+def _selected(weights: Tensor, index: Tensor) -> Tensor:
+    """The selected neuron's weights, (B, C, 1)."""
+    batch = torch.arange(len(index), device=index.device)
+    return weights[batch, index].unsqueeze(-1)

@@ -1,0 +1,71 @@
+"""One layer of the DSTS module: a synapse chooses, one neuron runs."""
+from typing import NamedTuple, Optional
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .neurons import SpecializedNeurons
+from .straight_through import straight_through_one_hot
+from .synapse import Synapse
+
+
+class LayerNoise(NamedTuple):
+    """Gumbel noise of one layer for one training forward.
+
+    Attributes:
+        synapse: Shape (B, N).
+        gates: Shape (N, M, 2).
+    """
+    synapse: Tensor
+    gates: Tensor
+
+
+class LayerOutput(NamedTuple):
+    """What one layer returns.
+
+    Attributes:
+        features: Shape (B, M, T, H, W).
+        scores: Noise-free router scores, shape (B, N).
+        index: Selected neurons, shape (B,), int64.
+    """
+    features: Tensor
+    scores: Tensor
+    index: Tensor
+
+
+class DSTSLayer(nn.Module):
+    """``z + ReLU(BN(neuron(z)))`` with the neuron chosen per sample.
+
+    The shortcut and the norm are ours.
+
+    Args:
+        channels: Channels M, in and out.
+        num_neurons: Number N of specialized neurons.
+        temperature: Temperature of synapse and gates.
+    """
+
+    def __init__(self, channels: int, num_neurons: int,
+                 temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.synapse = Synapse(channels, num_neurons)
+        self.neurons = SpecializedNeurons(channels, num_neurons, temperature)
+        self.norm = nn.BatchNorm3d(channels)
+
+    def forward(self, z: Tensor, noise: Optional[LayerNoise] = None
+                ) -> LayerOutput:
+        """Run the layer on features (B, M, T, H, W).
+
+        Args:
+            z: Features.
+            noise: Gumbel noise; required in training, unused in evaluation.
+        """
+        scores = self.synapse(z)
+        if self.training:
+            routing, index = straight_through_one_hot(scores, noise.synapse,
+                                                      self.temperature)
+            out = self.neurons.mix(z, routing, index, noise.gates)
+        else:
+            index = scores.argmax(dim=1)
+            out = self.neurons.dispatch(z, index)
+        return LayerOutput(z + F.relu(self.norm(out)), scores, index)

@@ -1,0 +1,203 @@
+"""Dynamic Spatio-Temporal Specialization, the module.
+
+`Dynamic Spatio-Temporal Specialization Learning for Fine-Grained Action
+Recognition <https://arxiv.org/abs/2209.01425>`_, T. Li et al., ECCV 2022::
+
+    z_0 = ReLU(BN(conv_{C->M}(x)))                            bottleneck
+    z_l = z_{l-1} + ReLU(BN_l(sum_n y_n neuron_n(z_{l-1})))   l = 1..L
+    out = x + BN_0(conv_{M->C}(z_L))                          BN_0.weight = 0
+
+``y`` is the one-hot choice of the layer's synapse. The paper's are the idea
+of specialized neurons, each active for a subset of similar samples, and of
+neurons that learn to be spatial or temporal. The bottleneck, the shortcut,
+the norms, the auxiliary losses and all defaults are ours.
+"""
+from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layer import DSTSLayer, LayerNoise
+from .router_losses import balance_loss, router_z_loss
+from .straight_through import sample_gumbel
+
+
+class DSTSOutput(NamedTuple):
+    """What :class:`DSTSModule` returns.
+
+    Attributes:
+        features: Specialized features, shape and dtype of the input.
+        losses: Auxiliary losses by name, scalars; empty in evaluation.
+        routing: Selected neurons, shape (num_layers, B), int64.
+    """
+    features: Tensor
+    losses: Dict[str, Tensor]
+    routing: Tensor
+
+
+class DSTSModule(nn.Module):
+    """Layers of specialized neurons on top of a feature map.
+
+    The identity at initialisation. All defaults are ours.
+
+    Args:
+        in_channels: Channels C of the feature map.
+        num_neurons: Specialized neurons N in each layer.
+        num_layers: Layers L; a sample takes one of N**L paths.
+        mid_channels: Inner channels M. Defaults to a quarter of
+            ``in_channels``, at least 16 and at most 256.
+        temperature: Temperature of the Gumbel-softmax of synapses and gates.
+        balance_loss_weight: Weight of the balance loss, summed over layers.
+        router_z_loss_weight: Weight of the router z-loss, summed over layers.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 num_neurons: int = 10,
+                 num_layers: int = 3,
+                 mid_channels: Optional[int] = None,
+                 temperature: float = 1.0,
+                 balance_loss_weight: float = 0.01,
+                 router_z_loss_weight: float = 0.001) -> None:
+        super().__init__()
+        _check_count('in_channels', in_channels)
+        _check_count('num_neurons', num_neurons)
+        _check_count('num_layers', num_layers)
+        if mid_channels is None:
+            mid_channels = min(max(in_channels // 4, 16), 256)
+        _check_count('mid_channels', mid_channels)
+        if not temperature > 0:
+            raise ValueError(
+                f'temperature must be greater than 0, got {temperature}.')
+        for name, weight in (('balance_loss_weight', balance_loss_weight),
+                             ('router_z_loss_weight', router_z_loss_weight)):
+            if not weight >= 0:
+                raise ValueError(f'{name} must be 0 or more, got {weight}.')
+
+        self.in_channels = in_channels
+        self.num_neurons = num_neurons
+        self.num_layers = num_layers
+        self.mid_channels = mid_channels
+        self.temperature = temperature
+        self.balance_loss_weight = balance_loss_weight
+        self.router_z_loss_weight = router_z_loss_weight
+
+        self.reduce = nn.Conv2d(in_channels, mid_channels, 1, bias=False)
+        self.reduce_norm = nn.BatchNorm3d(mid_channels)
+        self.layers = nn.ModuleList(
+            DSTSLayer(mid_channels, num_neurons, temperature)
+            for _ in range(num_layers))
+        self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
+        self.expand_norm = nn.BatchNorm3d(in_channels)
+        nn.init.zeros_(self.expand_norm.weight)
+
+    def reset_parameters(self) -> None:
+        """Initialise every parameter anew; the module is the identity."""
+        for module in self.modules():
+            if module is not self and hasattr(module, 'reset_parameters'):
+                module.reset_parameters()
+        nn.init.zeros_(self.expand_norm.weight)
+
+    def forward(self,
+                x: Tensor,
+                noise: Optional[Sequence[LayerNoise]] = None) -> DSTSOutput:
+        """Specialize a feature map.
+
+        Args:
+            x: Features, shape (B, C, T, H, W), floating point.
+            noise: Gumbel noise of each layer, from :meth:`sample_noise`.
+                Drawn here if not given. Unused in evaluation.
+
+        Raises:
+            ValueError: ``x`` has another rank or channel count, or too few
+                values for batch norm in training.
+        """
+        self._check_input(x)
+        if not self.training:
+            noise = [None] * self.num_layers
+        elif noise is None:
+            noise = self.sample_noise(len(x))
+
+        z = F.relu(self.reduce_norm(_pointwise(self.reduce, x)))
+        choices, losses = [], {}
+        for layer, layer_noise in zip(self.layers, noise):
+            z, scores, index = layer(z, layer_noise)
+            choices.append(index)
+            if self.training:
+                self._add_losses(losses, scores, index)
+        residual = self.expand_norm(_pointwise(self.expand, z))
+        features = x + residual.to(x.dtype)
+        return DSTSOutput(features, losses, torch.stack(choices))
+
+    def sample_noise(
+            self,
+            batch_size: int,
+            generator: Optional[torch.Generator] = None
+    ) -> Tuple[LayerNoise, ...]:
+        """Draw the Gumbel noise of one training forward, layer by layer.
+
+        Args:
+            batch_size: Number B of samples.
+            generator: Random stream. Defaults to torch's own.
+        """
+        gates = self.layers[0].neurons.gate_logits
+        options = gates.device, gates.dtype, generator
+        return tuple(
+            LayerNoise(
+                sample_gumbel((batch_size, self.num_neurons), *options),
+                sample_gumbel(tuple(gates.shape), *options))
+            for _ in range(self.num_layers))
+
+    def upstream_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that decide: synapses and gate logits."""
+        for layer in self.layers:
+            yield from layer.synapse.parameters()
+            yield layer.neurons.gate_logits
+
+    def downstream_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters decided about: kernels, norms, bottleneck."""
+        upstream = {id(p) for p in self.upstream_parameters()}
+        return (p for p in self.parameters() if id(p) not in upstream)
+
+    def extra_repr(self) -> str:
+        return (f'in_channels={self.in_channels}, '
+                f'num_neurons={self.num_neurons}, '
+                f'num_layers={self.num_layers}, '
+                f'mid_channels={self.mid_channels}, '
+                f'temperature={self.temperature}')
+
+    def _add_losses(self, losses: Dict[str, Tensor], scores: Tensor,
+                    index: Tensor) -> None:
+        terms = dict(
+            loss_balance=self.balance_loss_weight *
+            balance_loss(scores, index),
+            loss_router_z=self.router_z_loss_weight * router_z_loss(scores))
+        for name, loss in terms.items():
+            losses[name] = losses[name] + loss if name in losses else loss
+
+    def _check_input(self, x: Tensor) -> None:
+        if x.dim() != 5 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                'DSTSModule takes features of shape (B, C, T, H, W) with '
+                f'C = in_channels = {self.in_channels}, got shape '
+                f'{tuple(x.shape)}.')
+        if self.training and x.numel() == x.shape[1]:
+            raise ValueError(
+                'DSTSModule in training needs more than one value per channel '
+                f'for batch norm, got features of shape {tuple(x.shape)}; use '
+                'a larger batch, clip or image.')
+
+
+def _check_count(name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{name} must be an integer of 1 or more, '
+                         f'got {value!r}.')
+
+
+def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """1x1x1 convolution of (B, C, T, H, W), as 2D: faster on CPU."""
+    return conv(x.flatten(3)).unflatten(3, x.shape[3:])

@@ -1,0 +1,138 @@
+"""Specialized neurons: kernels whose channels learn to be spatial or temporal.
+
+The paper (arXiv 2209.01425) states that each neuron learns an architecture
+that captures more spatial or more temporal detail; the form, one gate per
+neuron and channel between a 1x3x3 and a 3x1x1 kernel, is ours.
+"""
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .kernel_mixing import mix_kernels
+from .straight_through import straight_through_one_hot
+
+
+class SpecializedNeurons(nn.Module):
+    """N neurons of one layer, one of which runs for each sample.
+
+    Output channel c of neuron n is ``g_s[n, c] * conv_1x3x3 + g_t[n, c] *
+    conv_3x1x1``, where the gate ``(g_s, g_t)`` is one-hot.
+
+    Args:
+        channels: Channels M, in and out.
+        num_neurons: Number N of neurons.
+        temperature: Temperature of the gates' softmax.
+    """
+
+    def __init__(self, channels: int, num_neurons: int,
+                 temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.spatial_kernels = nn.Parameter(
+            torch.empty(num_neurons, channels, channels, 3, 3))
+        self.temporal_kernels = nn.Parameter(
+            torch.empty(num_neurons, channels, channels, 3))
+        self.gate_logits = nn.Parameter(torch.empty(num_neurons, channels, 2))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """He initialisation of either operator; gates start undecided."""
+        for kernels in (self.spatial_kernels, self.temporal_kernels):
+            fan_in = kernels[0, 0].numel()
+            nn.init.normal_(kernels, std=math.sqrt(2 / fan_in))
+        # Far below the Gumbel noise, yet no tie: evaluation starts with about
+        # half of the channels temporal.
+        nn.init.normal_(self.gate_logits, std=0.01)
+
+    def spatial_channels(self) -> Tensor:
+        """Which channels are spatial, shape (N, M), bool."""
+        return self.gate_logits.argmax(dim=-1) == 0
+
+    def mix(self, z: Tensor, routing: Tensor, index: Tensor,
+            gate_noise: Tensor) -> Tensor:
+        """Training forward: mix kernels, then one convolution per sample.
+
+        Args:
+            z: Features, shape (B, M, T, H, W).
+            routing: Straight-through one-hot routing, shape (B, N).
+            index: Selected neurons, shape (B,), int64.
+            gate_noise: Gumbel noise, shape (N, M, 2).
+
+        Returns:
+            Shape (B, M, T, H, W). The gradient for ``routing`` and the gates
+            is exactly that of running all N neurons with both operators.
+        """
+        gates, _ = straight_through_one_hot(self.gate_logits, gate_noise,
+                                            self.temperature)
+        spatial, temporal = (routing.unsqueeze(-1) * gate
+                             for gate in gates.unbind(-1))
+        spatial = mix_kernels(spatial, self.spatial_kernels.flatten(2), index)
+        temporal = mix_kernels(temporal, self.temporal_kernels.flatten(2),
+                               index)
+        batch, channels, frames, height, width = z.shape
+        z = z.reshape(1, batch * channels, frames, height, width)
+        spatial = spatial.reshape(-1, channels, 3, 3)
+        temporal = temporal.reshape(-1, channels, 3)
+        out = _spatial(z, spatial, batch) + _temporal(z, temporal, batch)
+        return out.view(batch, channels, frames, height, width)
+
+    def dispatch(self, z: Tensor, index: Tensor) -> Tensor:
+        """Evaluation forward: run what was chosen and nothing else.
+
+        Each sample goes through its selected neuron only, each channel
+        through its chosen operator only. Nothing is cached, so there is
+        nothing to go stale when parameters change.
+
+        Args:
+            z: Features, shape (B, M, T, H, W).
+            index: Selected neurons, shape (B,), int64.
+
+        Returns:
+            Shape (B, M, T, H, W).
+        """
+        is_spatial = self.spatial_channels()
+        neurons = index.unique().tolist()
+        samples = [(index == neuron).nonzero().squeeze(1)
+                   for neuron in neurons]
+        outputs = [
+            self._run_neuron(neuron, is_spatial[neuron], z[chosen])
+            for neuron, chosen in zip(neurons, samples)
+        ]
+        return torch.cat(outputs)[torch.cat(samples).argsort()]
+
+    def _run_neuron(self, neuron: int, is_spatial: Tensor,
+                    z: Tensor) -> Tensor:
+        outputs, order = [], []
+        for run, kernels, chosen in (
+            (_spatial, self.spatial_kernels, is_spatial),
+            (_temporal, self.temporal_kernels, ~is_spatial)):
+            channels = chosen.nonzero().squeeze(1)
+            if len(channels):
+                outputs.append(run(z, kernels[neuron, channels]))
+                order.append(channels)
+        return torch.cat(outputs, 1)[:, torch.cat(order).argsort()]
+
+    def extra_repr(self) -> str:
+        num_neurons, channels = self.gate_logits.shape[:2]
+        return f'{num_neurons} neurons of {channels} channels'
+
+
+# All samples of a batch, each with its own kernels, run as one convolution
+# with as many groups. Measured against a loop over samples, unfolding with a
+# batched matrix product, and nine shifted products: up to twice as fast on
+# CPU, and several times as fast in the double backward.
+
+
+def _spatial(z: Tensor, kernels: Tensor, groups: int = 1) -> Tensor:
+    """1x3x3 convolution; kernels of shape (M_out, M_in, 3, 3)."""
+    return F.conv3d(z, kernels.unsqueeze(2), padding=(0, 1, 1), groups=groups)
+
+
+def _temporal(z: Tensor, kernels: Tensor, groups: int = 1) -> Tensor:
+    """3x1x1 convolution; kernels of shape (M_out, M_in, 3)."""
+    # As a 2D convolution over (T, H*W): half the time of conv3d on CPU.
+    out = F.conv2d(
+        z.flatten(3), kernels.unsqueeze(3), padding=(1, 0), groups=groups)
+    return out.unflatten(3, z.shape[3:])

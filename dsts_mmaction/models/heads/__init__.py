@@ -1,0 +1,3 @@
+from .dsts_head import DSTSHead
+
+__all__ = ['DSTSHead']

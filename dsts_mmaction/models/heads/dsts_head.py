@@ -1,0 +1,206 @@
+"""A head that specializes the features for the head it wraps."""
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+from mmaction.models.recognizers import Recognizer2D
+from mmaction.registry import MODELS
+from mmaction.utils import SampleList
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..recognizers import backbone_name, recognizer_under_construction
+from ..specializer import Features, FeatureSpecializer
+
+
+@MODELS.register_module()
+class DSTSHead(BaseModule):
+    """Wrap any MMAction2 head with specialized neurons, by config::
+
+        cls_head=dict(
+            type='DSTSHead',
+            head=dict(type='TSMHead', ...),  # the recognizer's own head
+            dsts=dict(num_neurons=10))
+
+    The features go through the DSTS module and on to the wrapped head, whose
+    loss, prediction and options stay its own. A state dict of the plain
+    recognizer loads as it is: the wrapped head's parameters are found under
+    their old names.
+
+    Args:
+        head: Config of the wrapped head.
+        dsts: Options of :class:`dsts_mmaction.models.DSTSModule`.
+        channels: Channels of the feature map; a sequence if the backbone has
+            several pathways, ``(2048, 256)`` for SlowFast-R50. Defaults to
+            the wrapped head's ``in_channels``.
+        pathways: Indices of the pathways to specialize. Defaults to all.
+        num_segments: Frames of one view in training and validation, for
+            Recognizer2D if the wrapped head does not know (TSNHead).
+        test_num_segments: Frames of one view in the test pipeline. Defaults
+            to ``num_segments``.
+        init_cfg: Initialization config of MMEngine.
+
+    Raises:
+        ValueError: Options contradict each other or the wrapped head.
+    """
+
+    def __init__(self,
+                 head: Dict[str, Any],
+                 dsts: Optional[Dict[str, Any]] = None,
+                 channels: Optional[Union[int, Sequence[int]]] = None,
+                 pathways: Optional[Sequence[int]] = None,
+                 num_segments: Optional[int] = None,
+                 test_num_segments: Optional[int] = None,
+                 init_cfg: Optional[Dict[str, Any]] = None) -> None:
+        super().__init__(init_cfg)
+        recognizer = recognizer_under_construction()
+        self.head = MODELS.build(head)
+        self.dsts = FeatureSpecializer(
+            _checked_channels(self.head, channels),
+            dsts,
+            pathways,
+            backbone=backbone_name(recognizer))
+        self.num_segments, self.test_num_segments = _checked_segments(
+            self.head, num_segments, test_num_segments)
+        if (isinstance(recognizer, Recognizer2D) and not recognizer.with_neck
+                and self.num_segments is None):
+            raise ValueError(
+                f'{type(self.head).__name__} does not say how many frames a '
+                'view has: set num_segments (and test_num_segments, if the '
+                'test pipeline samples another number) of DSTSHead.')
+
+    def forward(self, feats: Features, **kwargs: Any) -> Tensor:
+        """Class scores of the wrapped head for specialized features."""
+        feats, _ = self._specialize(feats, kwargs)
+        return self.head(feats, **kwargs)
+
+    def loss(self, feats: Features, data_samples: SampleList,
+             **kwargs: Any) -> Dict[str, Tensor]:
+        """The wrapped head's losses and those of the DSTS module."""
+        feats, dsts_losses = self._specialize(feats, kwargs)
+        losses = self.head.loss(feats, data_samples, **kwargs)
+        return {**losses, **dsts_losses}
+
+    def predict(self, feats: Features, data_samples: SampleList,
+                **kwargs: Any) -> SampleList:
+        """The wrapped head's predictions for specialized features."""
+        feats, _ = self._specialize(feats, kwargs)
+        return self.head.predict(feats, data_samples, **kwargs)
+
+    def init_weights(self) -> None:
+        """Initialise the wrapped head by its own rules, DSTS to identity."""
+        # A recognizer's own init_cfg may have touched every norm layer.
+        self.dsts.reset_parameters()
+        super().init_weights()
+
+    def unspecialized(self) -> nn.Module:
+        """What stands here in the plain recognizer: the wrapped head."""
+        return self.head
+
+    @property
+    def average_clips(self) -> Optional[str]:
+        """How the wrapped head averages the views of a video."""
+        return self.head.average_clips
+
+    @average_clips.setter
+    def average_clips(self, value: Optional[str]) -> None:
+        self.head.average_clips = value
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the wrapped head."""
+        return self.head.num_classes
+
+    @num_classes.setter
+    def num_classes(self, value: int) -> None:
+        self.head.num_classes = value
+
+    @property
+    def in_channels(self) -> int:
+        """Input channels of the wrapped head."""
+        return self.head.in_channels
+
+    @in_channels.setter
+    def in_channels(self, value: int) -> None:
+        self.head.in_channels = value
+
+    @property
+    def topk(self) -> Tuple[int, ...]:
+        """The k of the wrapped head's top-k training accuracies."""
+        return self.head.topk
+
+    @topk.setter
+    def topk(self, value: Tuple[int, ...]) -> None:
+        self.head.topk = value
+
+    def _specialize(
+            self, feats: Features,
+            kwargs: Dict[str, Any]) -> Tuple[Features, Dict[str, Tensor]]:
+        return self.dsts(feats, self._frames_per_view(kwargs.get('num_segs')))
+
+    def _frames_per_view(self, num_segs: Optional[int]) -> Optional[int]:
+        """Frames of one view; ``num_segs`` counts those of all views."""
+        if self.training or num_segs == self.num_segments:
+            return self.num_segments
+        return self.test_num_segments
+
+    def _load_from_state_dict(self, state_dict: Dict[str, Tensor],
+                              prefix: str, *args: Any) -> None:
+        # Both torch's and MMEngine's loader come through here, parent first.
+        for name in self.head.state_dict():
+            plain, wrapped = prefix + name, f'{prefix}head.{name}'
+            if plain in state_dict and wrapped not in state_dict:
+                state_dict[wrapped] = state_dict.pop(plain)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _checked_channels(
+    head: nn.Module, channels: Optional[Union[int, Sequence[int]]]
+) -> Union[int, Sequence[int]]:
+    """Channels of the features, checked against the wrapped head's."""
+    in_channels = getattr(head, 'in_channels', None)
+    name = type(head).__name__
+    if channels is None:
+        if not isinstance(in_channels, int):
+            raise ValueError(f'{name} does not say how many channels its '
+                             'features have: set channels of DSTSHead.')
+        if name == 'SlowFastHead':
+            raise ValueError(
+                'SlowFastHead takes two pathways: set channels of DSTSHead '
+                'to the channels of the slow and the fast one, such as '
+                f'(2048, 256) of {in_channels} in all.')
+        return in_channels
+    total = channels if isinstance(channels, int) else sum(channels)
+    if isinstance(in_channels, int) and total != in_channels:
+        raise ValueError(f'channels={channels} of DSTSHead must sum to '
+                         f'in_channels={in_channels} of {name}.')
+    return channels
+
+
+def _checked_segments(
+    head: nn.Module, num_segments: Optional[int],
+    test_num_segments: Optional[int]
+) -> Tuple[Optional[int], Optional[int]]:
+    """Frames of one view in training and in test."""
+    known = getattr(head, 'num_segments', None)
+    name = type(head).__name__
+    if known is not None:
+        for option, value in (('num_segments', num_segments),
+                              ('test_num_segments', test_num_segments)):
+            if value not in (None, known):
+                raise ValueError(f'{option}={value} of DSTSHead contradicts '
+                                 f'num_segments={known} of {name}; leave it '
+                                 'out.')
+        if getattr(head, 'temporal_pool', False) and getattr(
+                head, 'is_shift', True):
+            known //= 2
+        return known, known
+    if test_num_segments is None:
+        return num_segments, num_segments
+    if num_segments is None:
+        raise ValueError('test_num_segments of DSTSHead needs num_segments.')
+    if (num_segments != test_num_segments
+            and num_segments % test_num_segments == 0):
+        raise ValueError(
+            f'test_num_segments={test_num_segments} of DSTSHead divides '
+            f'num_segments={num_segments}: several test views could not be '
+            'told from one validation view.')
+    return num_segments, test_num_segments

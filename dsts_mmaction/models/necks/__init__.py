@@ -1,0 +1,3 @@
+from .dsts_neck import DSTSNeck
+
+__all__ = ['DSTSNeck']

@@ -1,0 +1,62 @@
+"""A neck that specializes the features of Recognizer3D."""
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+from mmaction.models.recognizers import Recognizer2D
+from mmaction.registry import MODELS
+from mmaction.utils import OptSampleList
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..recognizers import backbone_name, recognizer_under_construction
+from ..specializer import Features, FeatureSpecializer
+
+
+@MODELS.register_module()
+class DSTSNeck(BaseModule):
+    """Specialized neurons as a neck, for Recognizer3D::
+
+        neck=dict(
+            type='DSTSNeck', in_channels=2048, dsts=dict(num_neurons=10))
+
+    Args:
+        in_channels: Channels of the feature map; a sequence if the backbone
+            has several pathways.
+        dsts: Options of :class:`dsts_mmaction.models.DSTSModule`.
+        pathways: Indices of the pathways to specialize. Defaults to all.
+        init_cfg: Initialization config of MMEngine.
+
+    Raises:
+        ValueError: Built into Recognizer2D, or a wrong option.
+    """
+
+    def __init__(self,
+                 in_channels: Union[int, Sequence[int]],
+                 dsts: Optional[Dict[str, Any]] = None,
+                 pathways: Optional[Sequence[int]] = None,
+                 init_cfg: Optional[Dict[str, Any]] = None) -> None:
+        super().__init__(init_cfg)
+        recognizer = recognizer_under_construction()
+        if isinstance(recognizer, Recognizer2D):
+            raise ValueError(
+                f'DSTSNeck cannot be a neck of {type(recognizer).__name__}, '
+                'which removes the time axis after its neck: use DSTSHead '
+                'around the recognizer\'s own head.')
+        self.dsts = FeatureSpecializer(
+            in_channels, dsts, pathways, backbone=backbone_name(recognizer))
+
+    def forward(
+        self,
+        x: Features,
+        data_samples: OptSampleList = None
+    ) -> Tuple[Features, Dict[str, Tensor]]:
+        """Specialized features, and in training the auxiliary losses."""
+        return self.dsts(x)
+
+    def init_weights(self) -> None:
+        """Initialise DSTS to the identity."""
+        self.dsts.reset_parameters()
+        super().init_weights()
+
+    def unspecialized(self) -> nn.Module:
+        """What stands here in the plain recognizer: nothing."""
+        return nn.Identity()

@@ -1,0 +1,116 @@
+"""DSTS modules for the feature map, or the pathways, of a backbone."""
+import inspect
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from .dsts import DSTSModule
+from .layouts import describe, from_clips, to_clips
+
+Features = Union[Tensor, Sequence[Tensor]]
+
+
+class FeatureSpecializer(nn.ModuleList):
+    """One :class:`DSTSModule` for each specialized pathway.
+
+    Args:
+        channels: Channels of the feature map, or of each pathway's.
+        dsts: Options of :class:`DSTSModule`, without ``in_channels``.
+        pathways: Indices of the pathways to specialize. Defaults to all.
+        backbone: Name of the backbone, for error messages.
+
+    Raises:
+        ValueError: An option that does not exist or is out of its range.
+    """
+
+    def __init__(self,
+                 channels: Union[int, Sequence[int]],
+                 dsts: Optional[Dict[str, Any]] = None,
+                 pathways: Optional[Sequence[int]] = None,
+                 backbone: str = '(unknown)') -> None:
+        super().__init__()
+        options = dict(dsts or {})
+        allowed = [
+            name for name in inspect.signature(DSTSModule).parameters
+            if name != 'in_channels'
+        ]
+        for name in options:
+            if name not in allowed:
+                raise ValueError(f'dsts has no option {name!r}; allowed are '
+                                 f'{", ".join(allowed)}.')
+        self.is_multi = not isinstance(channels, int)
+        widths = list(channels) if self.is_multi else [channels]
+        pathways = range(len(widths)) if pathways is None else pathways
+        self.pathways = tuple(pathways)
+        valid = set(self.pathways) <= set(range(len(widths)))
+        if (not self.pathways or not valid
+                or len(set(self.pathways)) < len(self.pathways)):
+            raise ValueError(
+                f'pathways must be different indices from 0 to '
+                f'{len(widths) - 1}, got {list(self.pathways)}.')
+        self.num_pathways = len(widths)
+        self.backbone = backbone
+        self.extend(
+            DSTSModule(widths[pathway], **options)
+            for pathway in self.pathways)
+
+    def forward(self,
+                features: Features,
+                num_frames: Optional[int] = None
+                ) -> Tuple[Features, Dict[str, Tensor]]:
+        """Specialize features; layout and type stay as they are.
+
+        Args:
+            features: A map of shape (B, C, T, H, W) or (B * T, C, H, W), or
+                one such map per pathway.
+            num_frames: Frames T of one view, for the folded layout.
+
+        Returns:
+            The features and, in training, what goes into the recognizer's
+            losses: the auxiliary losses, and the largest share of the batch
+            that one neuron of a layer got (1 when a layer has collapsed).
+
+        Raises:
+            ValueError: A layout that is not known.
+        """
+        if not self.is_multi:
+            return self._specialize(self[0], features, num_frames)
+        if (not isinstance(features, (list, tuple))
+                or len(features) != self.num_pathways):
+            raise ValueError(
+                f'{self.num_pathways} pathways are configured, but backbone '
+                f'{self.backbone} gave {describe(features)}.')
+        features, logs = list(features), {}
+        for module, pathway in zip(self, self.pathways):
+            features[pathway], losses = self._specialize(
+                module, features[pathway], num_frames)
+            for name, value in losses.items():
+                logs[f'{name}_pathway{pathway}'] = value
+        return tuple(features), logs
+
+    def _specialize(
+            self, module: DSTSModule, features: Tensor,
+            num_frames: Optional[int]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        output = module(to_clips(features, num_frames, self.backbone))
+        logs = {
+            f'loss_dsts_{name[len("loss_"):]}': loss
+            for name, loss in output.losses.items()
+        }
+        if self.training:
+            logs['dsts_largest_share'] = _largest_share(
+                output.routing, module.num_neurons)
+        return from_clips(output.features, features), logs
+
+    def reset_parameters(self) -> None:
+        """Initialise every module anew, to the identity."""
+        for module in self:
+            module.reset_parameters()
+
+
+def _largest_share(routing: Tensor, num_neurons: int) -> Tensor:
+    """Largest fraction of (num_layers, B) choices that one neuron got."""
+    counts = torch.zeros(
+        len(routing), num_neurons, device=routing.device).scatter_add_(
+            1, routing, torch.ones_like(routing, dtype=torch.float32))
+    return counts.max() / routing.shape[1]

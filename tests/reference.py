@@ -1,0 +1,99 @@
+"""Dense reference of the DSTS module: all N neurons, both operators.
+
+Written from the formulas alone and kept simple on purpose: it runs every
+neuron on every sample and mixes their outputs, so its cost grows with N.
+Only the parameters are taken from the module under test.
+"""
+import torch
+import torch.nn.functional as F
+
+from dsts_mmaction.models.dsts import DSTSModule
+
+
+def straight_through(logits, noise, temperature):
+    soft = torch.softmax((logits + noise) / temperature, dim=-1)
+    hard = torch.zeros_like(soft)
+    hard.scatter_(-1, soft.argmax(-1, keepdim=True), 1)
+    return hard + soft - soft.detach()
+
+
+def one_hot_argmax(logits):
+    hard = torch.zeros_like(logits)
+    return hard.scatter_(-1, logits.argmax(-1, keepdim=True), 1)
+
+
+def batch_norm(x, norm, training):
+    """Batch norm that touches no running statistic."""
+    if training:
+        return F.batch_norm(x, None, None, norm.weight, norm.bias, True,
+                            eps=norm.eps)
+    return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight,
+                        norm.bias, False, eps=norm.eps)
+
+
+def pointwise(x, conv):
+    return F.conv3d(x, conv.weight[..., None])
+
+
+def dense_layer(layer, z, noise, temperature, training):
+    """One layer; returns the features, the scores and the routing."""
+    linear, neurons = layer.synapse.linear, layer.neurons
+    scores = z.mean((2, 3, 4)) @ linear.weight.t() + linear.bias
+    if training:
+        routing = straight_through(scores, noise.synapse, temperature)
+        gates = straight_through(neurons.gate_logits, noise.gates, temperature)
+    else:
+        routing = one_hot_argmax(scores)
+        gates = one_hot_argmax(neurons.gate_logits)
+    mixed = 0
+    for n in range(scores.shape[1]):
+        spatial = F.conv3d(
+            z, neurons.spatial_kernels[n][:, :, None], padding=(0, 1, 1))
+        temporal = F.conv3d(
+            z, neurons.temporal_kernels[n][:, :, :, None, None],
+            padding=(1, 0, 0))
+        gate_s, gate_t = gates[n].view(1, -1, 1, 1, 1, 2).unbind(-1)
+        out = gate_s * spatial + gate_t * temporal
+        mixed = mixed + routing[:, n].view(-1, 1, 1, 1, 1) * out
+    z = z + F.relu(batch_norm(mixed, layer.norm, training))
+    return z, scores, routing
+
+
+def dense_forward(module: DSTSModule, x, noise=None):
+    """Features, auxiliary losses and routing of the whole module."""
+    training = module.training
+    z = F.relu(
+        batch_norm(pointwise(x, module.reduce), module.reduce_norm, training))
+    balance = router_z = 0
+    choices = []
+    for i, layer in enumerate(module.layers):
+        z, scores, routing = dense_layer(layer, z, noise and noise[i],
+                                         module.temperature, training)
+        hard = routing.detach().round()
+        choices.append(hard.argmax(1))
+        balance = balance + scores.shape[1] * (
+            hard.mean(0) * torch.softmax(scores, 1).mean(0)).sum()
+        router_z = router_z + torch.logsumexp(scores, 1).pow(2).mean()
+    out = x + batch_norm(
+        pointwise(z, module.expand), module.expand_norm, training)
+    losses = dict(
+        loss_balance=module.balance_loss_weight * balance,
+        loss_router_z=module.router_z_loss_weight * router_z)
+    return out, losses if training else {}, torch.stack(choices)
+
+
+def randomize(module, seed=None):
+    """Every parameter and statistic random, BN_0.weight included."""
+    generator = torch.Generator().manual_seed(
+        torch.seed() % 2**31 if seed is None else seed)
+    with torch.no_grad():
+        for name, p in module.named_parameters():
+            scale = 1.0 if p.dim() < 4 else (2 / p[0, 0].numel() /
+                                             p.shape[-3])**0.5
+            p.copy_(torch.randn(p.shape, generator=generator) * scale)
+        for name, b in module.named_buffers():
+            if name.endswith('running_var'):
+                b.copy_(torch.rand(b.shape, generator=generator) + 0.5)
+            elif name.endswith('running_mean'):
+                b.copy_(torch.randn(b.shape, generator=generator) * 0.1)
+    return module

@@ -1,0 +1,77 @@
+"""Every config in the folder: it loads, builds, and trains what it should."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+
+from dsts_mmaction.models.unspecialized import dsts_modules
+
+ROOT = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(
+    str(path.relative_to(ROOT)) for path in ROOT.rglob('*.py')
+    if '_base_' not in path.parts)
+SPECIALIZED = [name for name in CONFIGS if '/dsts-' in name]
+
+
+def load(name):
+    cfg = Config.fromfile(ROOT / name)
+    init_default_scope(cfg.default_scope)
+    backbone = cfg.model.backbone
+    if backbone.get('pretrained'):  # the address of weights to download
+        backbone.pretrained = None
+    return cfg
+
+
+def groups_of(model, optim_wrapper):
+    return [[id(p) for p in group['params']]
+            for group in optim_wrapper.optimizer.param_groups]
+
+
+def test_there_are_configs():
+    assert len(SPECIALIZED) >= 4
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_builds_and_groups_every_parameter_once(name):
+    assert '.' not in Path(name).stem
+    cfg = load(name)
+    assert cfg.custom_imports == dict(
+        imports=['dsts_mmaction'], allow_failed_imports=False)
+    model = MODELS.build(cfg.model)
+    assert bool(list(dsts_modules(model))) == (name in SPECIALIZED)
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        Compose(cfg[loader].dataset.pipeline)
+    assert 'test_pipeline' in cfg, 'inference_recognizer reads it'
+    ids = sum(groups_of(model, build_optim_wrapper(model, cfg.optim_wrapper)),
+              [])
+    assert sorted(ids) == sorted(
+        id(p) for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize('name', SPECIALIZED)
+def test_every_dsts_parameter_moves_within_three_iterations(name):
+    torch.manual_seed(0)
+    cfg = load(name)
+    # In float64: the first updates are far below float32's step at 1.0.
+    model = MODELS.build(cfg.model).double().train()
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    # A config's own weight decay would move a parameter without a gradient.
+    for group in optim_wrapper.optimizer.param_groups:
+        group['weight_decay'] = 0
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    shape = ((8, 3, 32, 32) if cfg.model.type == 'Recognizer2D' else
+             (1, 3, 32, 32, 32))
+    for _ in range(3):
+        model.train_step(
+            dict(inputs=list(torch.randint(256, (4, ) + shape).unbind()),
+                 data_samples=[ActionDataSample().set_gt_label(i)
+                               for i in range(4)]), optim_wrapper)
+    still = [n for n, p in model.named_parameters()
+             if '.dsts.' in n and torch.equal(p, before[n])]
+    assert not still
