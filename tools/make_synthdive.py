@@ -39,7 +39,8 @@ def parse_args() -> argparse.Namespace:
         '--difficulty',
         default='medium',
         help='easy, medium, hard or a number from 0 to 1: noise, clutter, '
-        'contrast, camera shake, spread of pose and size (default: medium)')
+        'contrast, colour of the cap, camera shake, spread of pose and size '
+        '(default: medium)')
     parser.add_argument(
         '--somersaults',
         type=float,

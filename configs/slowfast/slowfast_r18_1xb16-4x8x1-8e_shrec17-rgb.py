@@ -2,7 +2,7 @@
 # pathway sees all of them, the slow one every 8th.
 _base_ = [
     'mmaction::_base_/models/slowfast_r50.py',
-    '../_base_/datasets/shrec17.py', '../_base_/schedules/sgd_small_8e.py',
+    '../_base_/datasets/video_lists.py', '../_base_/schedules/small_8e.py',
     'mmaction::_base_/default_runtime.py', '../_base_/dsts.py'
 ]
 
@@ -37,6 +37,14 @@ test_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+data_root = 'data/shrec17'
+train_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=test_pipeline))
+
+optim_wrapper = dict(
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4),
+    clip_grad=dict(max_norm=20, norm_type=2))

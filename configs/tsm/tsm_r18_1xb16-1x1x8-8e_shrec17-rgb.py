@@ -1,7 +1,7 @@
 # TSM-ResNet-18 from scratch on 64x64 clips: no weights to download.
 _base_ = [
-    'mmaction::_base_/models/tsm_r50.py', '../_base_/datasets/shrec17.py',
-    '../_base_/schedules/sgd_small_8e.py',
+    'mmaction::_base_/models/tsm_r50.py', '../_base_/datasets/video_lists.py',
+    '../_base_/schedules/small_8e.py',
     'mmaction::_base_/default_runtime.py', '../_base_/dsts.py'
 ]
 
@@ -37,10 +37,16 @@ test_pipeline = [
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+data_root = 'data/shrec17'
+train_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=test_pipeline))
 
 optim_wrapper = dict(
     constructor='TSMOptimWrapperConstructor',
-    paramwise_cfg=dict(fc_lr5=True))
+    paramwise_cfg=dict(fc_lr5=True),
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4),
+    clip_grad=dict(max_norm=20, norm_type=2))

@@ -111,7 +111,7 @@ class SynthDiveConfig:
 def class_names(config: SynthDiveConfig) -> List[str]:
     """Names of the classes in the order of their labels.
 
-    A name reads ``forward_1.5_pike``.
+    A name reads ``forward_0.5_pike``.
     """
     return [
         f'{direction}_{turns:g}_{position}'

@@ -1,4 +1,5 @@
-# From scratch on a small data set: SGD, one epoch of warm-up, cosine.
+# From scratch on a small data set: one epoch of warm-up, then cosine. A
+# config adds the optimizer.
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=8, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
@@ -21,10 +22,6 @@ param_scheduler = [
         end=8,
         convert_to_iter_based=True)
 ]
-
-optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4),
-    clip_grad=dict(max_norm=20, norm_type=2))
 
 # base_batch_size = (1 GPU) x (16 samples per GPU)
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -1,0 +1,58 @@
+"""Time two things against each other, in turn, in one process."""
+import statistics
+import time
+from typing import Callable, NamedTuple, Tuple
+
+import torch
+
+
+class Ratio(NamedTuple):
+    """Time of one side over the time of the other.
+
+    Attributes:
+        value: Median of the ratios of all rounds.
+        spread: Their lower and upper quartile.
+        seconds: Median time of either side.
+    """
+    value: float
+    spread: Tuple[float, float]
+    seconds: Tuple[float, float]
+
+
+def measure_ratio(numerator: Callable[[], object],
+                  denominator: Callable[[], object],
+                  rounds: int = 15,
+                  warmup: int = 2) -> Ratio:
+    """Measure how many times as long one call takes as the other.
+
+    Every round times both, one after the other, so that a machine that
+    changes its speed changes it for both. On CUDA, each call is timed to the
+    end of the work it started.
+
+    Args:
+        numerator: The call whose cost is in question.
+        denominator: What it is compared with.
+        rounds: Timed rounds, at least 2.
+        warmup: Rounds before them that do not count.
+
+    Raises:
+        ValueError: Fewer than two rounds.
+    """
+    if rounds < 2:
+        raise ValueError(f'rounds must be 2 or more, got {rounds}.')
+    times = [(_seconds(numerator), _seconds(denominator))
+             for _ in range(warmup + rounds)][warmup:]
+    ratios = [a / b for a, b in times]
+    lower, middle, upper = statistics.quantiles(
+        ratios, n=4, method='inclusive')
+    a, b = zip(*times)
+    return Ratio(middle, (lower, upper),
+                 (statistics.median(a), statistics.median(b)))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -1,0 +1,274 @@
+"""Measure what DSTS costs, as ratios of two things timed in one run.
+
+Each row times two sides in turn and prints the median ratio with its
+quartiles. ``--json`` writes a list of {"name", "value", "spread", "bar",
+"met"}; rows without a bar are there to compare implementations.
+"""
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dsts_mmaction.models import DSTSModule  # noqa: E402
+from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
+from tests.reference import dense_forward  # noqa: E402
+
+Sides = Tuple[Callable[[], object], Callable[[], object]]
+SHAPE = (8, 256, 8, 7, 7)  # batch, channels, frames, height, width
+
+
+class Row(NamedTuple):
+    """One ratio, and what it must not exceed or must reach."""
+    what: str
+    sides: Callable[[], Sides]
+    at_most: Optional[float] = None
+    at_least: Optional[float] = None
+
+    def met(self, value: float) -> Optional[bool]:
+        if self.at_most is not None:
+            return value <= self.at_most
+        return None if self.at_least is None else value >= self.at_least
+
+    def bar(self) -> Optional[str]:
+        if self.at_most is not None:
+            return f'<= {self.at_most}'
+        return None if self.at_least is None else f'>= {self.at_least}'
+
+
+def spread_evenly(module: DSTSModule) -> DSTSModule:
+    """Let every neuron get its share, or large N would look too cheap."""
+    for layer in module.layers:
+        torch.nn.init.normal_(layer.synapse.linear.weight, std=3.0)
+    return module
+
+
+def make_module(num_neurons: int, mid_channels: int,
+                num_layers: int) -> DSTSModule:
+    torch.manual_seed(0)
+    return spread_evenly(
+        DSTSModule(
+            SHAPE[1],
+            num_neurons=num_neurons,
+            mid_channels=mid_channels,
+            num_layers=num_layers))
+
+
+def training(forward: Callable, module: DSTSModule) -> Callable[[], None]:
+    """One forward and backward of a module, or of its reference."""
+    x = torch.randn(SHAPE, requires_grad=True)
+    target = torch.randn(SHAPE)
+
+    def step() -> None:
+        module.zero_grad()
+        features, losses = forward(module, x)[:2]
+        ((features * target).mean() + sum(losses.values())).backward()
+
+    return step
+
+
+def ours(module: DSTSModule, x: torch.Tensor) -> Tuple:
+    return module(x)
+
+
+def dense(module: DSTSModule, x: torch.Tensor) -> Tuple:
+    return dense_forward(module, x, module.sample_noise(len(x)))
+
+
+def growth(mid_channels: int) -> Sides:
+    return tuple(
+        training(ours, make_module(n, mid_channels, num_layers=2))
+        for n in (64, 4))
+
+
+def dense_training(num_neurons: int) -> Sides:
+    module = make_module(num_neurons, 256, num_layers=3)
+    return training(dense, module), training(ours, module)
+
+
+def dense_evaluation() -> Sides:
+    module = make_module(10, 256, num_layers=3).eval()
+    x = torch.randn(SHAPE)
+
+    def run(forward: Callable) -> Callable[[], None]:
+
+        def call() -> None:
+            with torch.no_grad():
+                forward(module, x)
+
+        return call
+
+    return run(dense_forward), run(ours)
+
+
+# Other ways to run each sample with its own kernels. The package has one.
+
+
+def loop_over_samples(z: torch.Tensor, spatial: torch.Tensor,
+                      temporal: torch.Tensor) -> torch.Tensor:
+    return torch.stack([
+        F.conv2d(zb.transpose(0, 1), s, padding=1).transpose(0, 1) +
+        F.conv2d(zb.flatten(2)[None], t[..., None], padding=(1, 0))
+        .view_as(zb) for zb, s, t in zip(z, spatial, temporal)
+    ])
+
+
+def unfold(z: torch.Tensor, spatial: torch.Tensor,
+           temporal: torch.Tensor) -> torch.Tensor:
+    batch, channels, frames, height, width = z.shape
+    p = F.pad(z, (1, ) * 6)
+    taps = [
+        p[:, :, 1:-1, i:i + height, j:j + width] for i in range(3)
+        for j in range(3)
+    ] + [p[:, :, i:i + frames, 1:-1, 1:-1] for i in range(3)]
+    columns = torch.stack(taps, 2).reshape(batch, channels * 12, -1)
+    kernels = torch.cat([spatial.flatten(3), temporal], 3).flatten(2)
+    return torch.bmm(kernels, columns).view(z.shape)
+
+
+def grouped_conv2d(z: torch.Tensor, spatial: torch.Tensor,
+                   temporal: torch.Tensor) -> torch.Tensor:
+    batch, channels, frames, height, width = z.shape
+    by_frame = z.permute(2, 0, 1, 3, 4).flatten(1, 2)
+    out = F.conv2d(by_frame, spatial.flatten(0, 1), padding=1, groups=batch)
+    out = out.unflatten(1, (batch, channels)).permute(1, 2, 0, 3, 4)
+    folded = z.reshape(1, batch * channels, frames, -1)
+    kernels = temporal.flatten(0, 1).unsqueeze(3)
+    return out + F.conv2d(
+        folded, kernels, padding=(1, 0), groups=batch).view(z.shape)
+
+
+def grouped_conv3d(z: torch.Tensor, spatial: torch.Tensor,
+                   temporal: torch.Tensor) -> torch.Tensor:
+    """What the package does: spatial as 3D, temporal as 2D convolution."""
+    batch, channels, frames = z.shape[:3]
+    out = F.conv3d(
+        z.reshape(1, -1, *z.shape[2:]),
+        spatial.flatten(0, 1).unsqueeze(2),
+        padding=(0, 1, 1),
+        groups=batch)
+    folded = z.reshape(1, batch * channels, frames, -1)
+    kernels = temporal.flatten(0, 1).unsqueeze(3)
+    return out.view(z.shape) + F.conv2d(
+        folded, kernels, padding=(1, 0), groups=batch).view(z.shape)
+
+
+def convolution(other: Callable) -> Sides:
+    """Forward and backward of another way over that of the package."""
+    batch, _, *size = SHAPE
+    inputs = [
+        torch.randn(shape, requires_grad=True)
+        for shape in ((batch, 256, *size), (batch, 256, 256, 3, 3),
+                      (batch, 256, 256, 3))
+    ]
+    target = torch.randn(batch, 256, *size)
+
+    def run(way: Callable) -> Callable[[], None]:
+        return lambda: torch.autograd.grad(way(*inputs), inputs, target)
+
+    return run(other), run(grouped_conv3d)
+
+
+def plain_mixing(num_neurons: int, mid_channels: int) -> Sides:
+    """Mixing by a matrix product over all kernels, over that of ours."""
+    from dsts_mmaction.models.dsts.kernel_mixing import mix_kernels
+    channels, depth = mid_channels, mid_channels * 12
+    kernels = torch.randn(num_neurons, channels, depth, requires_grad=True)
+    index = torch.arange(SHAPE[0]) % num_neurons
+    weights = F.one_hot(index, num_neurons).float()[..., None].repeat(
+        1, 1, channels).requires_grad_()
+    target = torch.randn(SHAPE[0], channels, depth)
+
+    def run(way: Callable) -> Callable[[], None]:
+        return lambda: torch.autograd.grad(way(), (weights, kernels), target)
+
+    return (run(lambda: torch.einsum('bnc,ncd->bcd', weights, kernels)),
+            run(lambda: mix_kernels(weights, kernels, index)))
+
+
+ROWS: Dict[str, Row] = {
+    'train_n64_vs_n4_m64':
+    Row('training, N=64 / N=4, M=64, L=2', lambda: growth(64), at_most=1.5),
+    'train_n64_vs_n4':
+    Row('training, N=64 / N=4, M=256, L=2', lambda: growth(256), at_most=1.5),
+    'train_dense_vs_ours_n10':
+    Row('training, dense / ours, N=10', lambda: dense_training(10),
+        at_least=5),
+    'train_dense_vs_ours_n32':
+    Row('training, dense / ours, N=32', lambda: dense_training(32),
+        at_least=15),
+    'eval_dense_vs_ours':
+    Row('evaluation, dense / ours, N=10', dense_evaluation, at_least=10),
+    'conv_loop_vs_ours':
+    Row('per-sample kernels: loop over samples / ours',
+        lambda: convolution(loop_over_samples)),
+    'conv_unfold_vs_ours':
+    Row('per-sample kernels: unfold and matrix product / ours',
+        lambda: convolution(unfold)),
+    'conv_grouped_2d_vs_ours':
+    Row('per-sample kernels: all 2D / ours',
+        lambda: convolution(grouped_conv2d)),
+    'mix_plain_vs_ours_n64':
+    Row('mixing kernels: matrix product / ours, N=64, M=64',
+        lambda: plain_mixing(64, 64)),
+}
+
+
+def measure(names: List[str], rounds: int) -> Dict[str, Ratio]:
+    return {
+        name: measure_ratio(*ROWS[name].sides(), rounds=rounds)
+        for name in track(names, 'Measuring')
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        choices=list(ROWS),
+        default=list(ROWS),
+        metavar='NAME',
+        help=f'rows to measure: {", ".join(ROWS)} (default: all)')
+    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument('--json', help='write the results to this file')
+    args = parser.parse_args()
+
+    results = measure(args.only, args.rounds)
+    table = Table(title=f'{torch.get_num_threads()} CPU threads, input '
+                  f'{"x".join(map(str, SHAPE))}, medians of {args.rounds} '
+                  'rounds')
+    for title in ('name', 'what', 'ratio', 'quartiles', 'bar', 'met',
+                  'seconds'):
+        table.add_column(title, overflow='fold')
+    records = []
+    for name, ratio in results.items():
+        row = ROWS[name]
+        met = row.met(ratio.value)
+        records.append(
+            dict(name=name, value=ratio.value, spread=ratio.spread,
+                 bar=row.bar(), met=met))
+        table.add_row(
+            name, row.what, f'{ratio.value:.2f}',
+            '{:.2f} to {:.2f}'.format(*ratio.spread), row.bar() or '',
+            {None: '', True: 'yes', False: 'no'}[met],
+            '{:.3f} / {:.3f}'.format(*ratio.seconds))
+    Console(width=max(120, Console().width)).print(table)
+    if args.json:
+        temporary = f'{args.json}.tmp'
+        with open(temporary, 'w') as file:
+            json.dump(records, file, indent=2)
+        os.replace(temporary, args.json)
+
+
+if __name__ == '__main__':
+    main()
