@@ -120,9 +120,8 @@ class SpecializedNeurons(nn.Module):
 
 
 # All samples of a batch, each with its own kernels, run as one convolution
-# with as many groups. Measured against a loop over samples, unfolding with a
-# batched matrix product, and nine shifted products: up to twice as fast on
-# CPU, and several times as fast in the double backward.
+# with as many groups. A loop over samples and unfolding with a batched matrix
+# product were slower: the conv_* rows of tools/bench_speed.py.
 
 
 def _spatial(z: Tensor, kernels: Tensor, groups: int = 1) -> Tensor:
@@ -132,7 +131,7 @@ def _spatial(z: Tensor, kernels: Tensor, groups: int = 1) -> Tensor:
 
 def _temporal(z: Tensor, kernels: Tensor, groups: int = 1) -> Tensor:
     """3x1x1 convolution; kernels of shape (M_out, M_in, 3)."""
-    # As a 2D convolution over (T, H*W): half the time of conv3d on CPU.
+    # As a 2D convolution over (T, H*W): faster than conv3d on CPU.
     out = F.conv2d(
         z.flatten(3), kernels.unsqueeze(3), padding=(1, 0), groups=groups)
     return out.unflatten(3, z.shape[3:])
