@@ -13,13 +13,18 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.models import DSTSModule  # noqa: E402
+from dsts_mmaction.models.unspecialized import dsts_modules  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
 
@@ -33,6 +38,7 @@ class Row(NamedTuple):
     sides: Callable[[], Sides]
     at_most: Optional[float] = None
     at_least: Optional[float] = None
+    rounds: int = 15
 
     def met(self, value: float) -> Optional[bool]:
         if self.at_most is not None:
@@ -82,6 +88,30 @@ def ours(module: DSTSModule, x: torch.Tensor) -> Tuple:
 
 def dense(module: DSTSModule, x: torch.Tensor) -> Tuple:
     return dense_forward(module, x, module.sample_noise(len(x)))
+
+
+def joint_vs_base(config: str, batch: int, size: int) -> Sides:
+    """Whole training iterations of a TSM config, with and without DSTS."""
+    from mmaction.registry import MODELS
+    from mmaction.structures import ActionDataSample
+    cfg = Config.fromfile(ROOT / 'configs' / config)
+    init_default_scope('mmaction')
+    cfg.model.backbone.pretrained = None
+    head = cfg.model.cls_head.head
+    inputs = torch.randint(256, (batch, 8, 3, size, size), dtype=torch.uint8)
+    samples = [ActionDataSample().set_gt_label(i % head.num_classes)
+               for i in range(batch)]
+
+    def iteration(cls_head: Dict) -> Callable[[], None]:
+        torch.manual_seed(0)
+        model = MODELS.build(dict(cfg.model, cls_head=cls_head)).train()
+        for module in dsts_modules(model):
+            spread_evenly(module)
+        optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        return lambda: model.train_step(
+            dict(inputs=list(inputs), data_samples=samples), optim_wrapper)
+
+    return iteration(cfg.model.cls_head), iteration(head)
 
 
 def growth(mid_channels: int) -> Sides:
@@ -196,6 +226,16 @@ def plain_mixing(num_neurons: int, mid_channels: int) -> Sides:
 
 
 ROWS: Dict[str, Row] = {
+    'train_joint_vs_base':
+    Row('training iteration, TSM-R50 8x224x224, batch 8, with / without DSTS',
+        lambda: joint_vs_base(
+            'tsm/dsts-tsm_r50_8xb16-1x1x8-50e_sthv2-rgb.py', 8, 224),
+        at_most=1.05,
+        rounds=5),
+    'train_joint_vs_base_small':
+    Row('training iteration, TSM-R18 8x64x64, batch 16, with / without DSTS',
+        lambda: joint_vs_base(
+            'tsm/dsts-tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py', 16, 64)),
     'train_n64_vs_n4_m64':
     Row('training, N=64 / N=4, M=64, L=2', lambda: growth(64), at_most=1.5),
     'train_n64_vs_n4':
@@ -225,7 +265,8 @@ ROWS: Dict[str, Row] = {
 
 def measure(names: List[str], rounds: int) -> Dict[str, Ratio]:
     return {
-        name: measure_ratio(*ROWS[name].sides(), rounds=rounds)
+        name: measure_ratio(
+            *ROWS[name].sides(), rounds=min(rounds, ROWS[name].rounds))
         for name in track(names, 'Measuring')
     }
 
@@ -239,14 +280,18 @@ def main() -> None:
         default=list(ROWS),
         metavar='NAME',
         help=f'rows to measure: {", ".join(ROWS)} (default: all)')
-    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=15,
+        help='timed rounds of a row; slow rows have fewer (default: 15)')
     parser.add_argument('--json', help='write the results to this file')
     args = parser.parse_args()
 
     results = measure(args.only, args.rounds)
     table = Table(title=f'{torch.get_num_threads()} CPU threads, input '
-                  f'{"x".join(map(str, SHAPE))}, medians of {args.rounds} '
-                  'rounds')
+                  f'{"x".join(map(str, SHAPE))}, medians of up to '
+                  f'{args.rounds} rounds')
     for title in ('name', 'what', 'ratio', 'quartiles', 'bar', 'met',
                   'seconds'):
         table.add_column(title, overflow='fold')
