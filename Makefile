@@ -10,14 +10,14 @@ STAMP := $(VENV)/.installed
 help:
 	@echo 'make demo      train and test on generated videos'
 	@echo 'make test      the quick tests'
-	@echo 'make test-all  all tests; those for a GPU skip without one'
+	@echo 'make test-all  all tests'
 	@echo 'make lint      check the style'
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	$(BIN)/python -m pytest -m 'not slow'
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest

@@ -218,7 +218,7 @@ def check_settings(work_dir: str, settings: Dict[str, Any]) -> None:
         if names:
             raise DemoError(
                 f'{work_dir} holds a demo with another {", ".join(names)}: '
-                'choose another work directory or remove this one.')
+                'choose another --work-dir or remove this one.')
         return
     os.makedirs(work_dir, exist_ok=True)
     _write_text(path, json.dumps(settings, indent=2) + '\n')

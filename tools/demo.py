@@ -22,8 +22,8 @@ def parse_args() -> argparse.Namespace:
         '%(default)s)')
     parser.add_argument(
         '--data-root',
-        default=os.path.join('data', 'synthdive_demo'),
-        help='directory for the data set (default: %(default)s)')
+        help='directory for the data set (default: WORK_DIR/synthdive)'
+    )
     parser.add_argument(
         '--seed',
         type=int,
@@ -41,7 +41,8 @@ def main() -> None:
     # The training runs in a process of its own: end it with this one.
     signal.signal(signal.SIGTERM, stop)
     try:
-        run_demo(ROOT, args.work_dir, args.data_root, args.seed)
+        data_root = args.data_root or os.path.join(args.work_dir, 'synthdive')
+        run_demo(ROOT, args.work_dir, data_root, args.seed)
     except (DemoError, ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:

@@ -41,14 +41,16 @@ class FeatureSpecializer(nn.ModuleList):
                                  f'{", ".join(allowed)}.')
         self.is_multi = not isinstance(channels, int)
         widths = list(channels) if self.is_multi else [channels]
-        pathways = range(len(widths)) if pathways is None else pathways
-        self.pathways = tuple(pathways)
-        valid = set(self.pathways) <= set(range(len(widths)))
-        if (not self.pathways or not valid
-                or len(set(self.pathways)) < len(self.pathways)):
+        indices = list(range(len(widths)))
+        if pathways is None:
+            pathways = indices
+        if (not isinstance(pathways, (list, tuple)) or not pathways
+                or not set(pathways) <= set(indices)
+                or len(set(pathways)) < len(pathways)):
             raise ValueError(
-                f'pathways must be different indices from 0 to '
-                f'{len(widths) - 1}, got {list(self.pathways)}.')
+                f'pathways must be a list of different indices from 0 to '
+                f'{indices[-1]}, got {pathways!r}.')
+        self.pathways = tuple(pathways)
         self.num_pathways = len(widths)
         self.backbone = backbone
         self.extend(
@@ -59,7 +61,7 @@ class FeatureSpecializer(nn.ModuleList):
                 features: Features,
                 num_frames: Optional[int] = None
                 ) -> Tuple[Features, Dict[str, Tensor]]:
-        """Specialize features; layout and type stay as they are.
+        """Specialize features; their layout stays as it is.
 
         Args:
             features: A map of shape (B, C, T, H, W) or (B * T, C, H, W), or
@@ -67,12 +69,15 @@ class FeatureSpecializer(nn.ModuleList):
             num_frames: Frames T of one view, for the folded layout.
 
         Returns:
-            The features and, in training, what goes into the recognizer's
-            losses: the auxiliary losses, and the largest share of the batch
-            that one neuron of a layer got (1 when a layer has collapsed).
+            The features (a tuple, if there are several pathways) and, in
+            training, what goes into the recognizer's
+            losses: the auxiliary losses, and the largest share of the
+            batch that one neuron of a layer got (1 when a layer has
+            collapsed).
 
         Raises:
-            ValueError: A layout that is not known.
+            ValueError: A layout that is not known, or channels that are not
+                the configured ones.
         """
         if not self.is_multi:
             return self._specialize(self[0], features, num_frames)
@@ -92,7 +97,14 @@ class FeatureSpecializer(nn.ModuleList):
     def _specialize(
             self, module: DSTSModule, features: Tensor,
             num_frames: Optional[int]) -> Tuple[Tensor, Dict[str, Tensor]]:
-        output = module(to_clips(features, num_frames, self.backbone))
+        clips = to_clips(features, num_frames, self.backbone)
+        if clips.shape[1] != module.in_channels:
+            raise ValueError(
+                f'{module.in_channels} channels are configured, but backbone '
+                f'{self.backbone} gave {describe(features)}: check channels '
+                'of DSTSHead or in_channels of DSTSNeck, and the order of '
+                'the pathways.')
+        output = module(clips)
         logs = {
             f'loss_dsts_{name[len("loss_"):]}': loss
             for name, loss in output.losses.items()

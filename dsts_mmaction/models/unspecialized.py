@@ -12,9 +12,9 @@ def unspecialized(model: nn.Module) -> Iterator[nn.Module]:
     """Take every DSTS adapter out of a model for the time of a block.
 
     Adapters (DSTSHead, DSTSNeck) say by ``unspecialized()`` what stands in
-    their place in the plain model. Inside the block, modules, their order and
-    their names are those of the plain model, so that rules of the host which
-    go by order or name apply to it as always.
+    their place in the plain model. Inside the block, parameters, their order
+    and their names are those of the plain model, so that rules of the host
+    which go by order or name apply to it as always.
     """
     adapters = [(parent, name, child) for parent in model.modules()
                 for name, child in parent.named_children()

@@ -1,5 +1,5 @@
-"""DSTSHead in real recognizers: METHOD's invariant on what the classifier
-sees, loading of plain state dicts, and the errors at build time."""
+"""DSTSHead in real recognizers: what the classifier sees of it, loading of
+plain state dicts, and the errors at build time."""
 import copy
 
 import pytest
@@ -227,8 +227,15 @@ def test_tsn_validation_and_test_may_sample_other_numbers_of_frames():
     (slowfast(), {}, 'SlowFastHead takes two pathways: set channels'),
     (slowfast(), dict(channels=(128, 32)), 'must sum to in_channels=144'),
     (slowfast(), dict(channels=(128, 16), pathways=[2]),
-     'pathways must be different indices from 0 to 1, got \\[2\\]'),
+     'pathways must be a list of different indices from 0 to 1, got '
+     '\\[2\\]'),
     (slowfast(), dict(channels=(128, 16), pathways=[]), 'pathways must be'),
+    (slowfast(), dict(channels=(128, 16), pathways=0), 'got 0'),
+    (slowfast(), dict(channels=144), 'two pathways.*got channels=144'),
+    (tsn(), dict(num_segments=0),
+     'num_segments of DSTSHead must be an integer of 1 or more, got 0'),
+    (tsn(), dict(num_segments=3, test_num_segments='x'),
+     "test_num_segments of DSTSHead must be an integer.*got 'x'"),
     (tsm(), dict(dsts=dict(neurons=3)),
      "dsts has no option 'neurons'; allowed are num_neurons, num_layers"),
     (tsm(), dict(dsts=dict(num_neurons=0)), 'num_neurons must be an integer'),
@@ -254,6 +261,14 @@ def test_unknown_layouts_name_backbone_and_shape():
     with pytest.raises(ValueError, match='2 pathways are configured, but '
                        'backbone ResNet3dSlowFast gave shape'):
         two.cls_head(torch.randn(2, 144, 4, 2, 2).double())
+
+
+def test_swapped_pathways_are_named():
+    swapped = build(specialize(slowfast(), channels=(16, 128))).eval()
+    with pytest.raises(ValueError, match='16 channels are configured, but '
+                       'backbone ResNet3dSlowFast gave shape .2, 128.*check '
+                       'channels of DSTSHead'):
+        logits(swapped, clips(slowfast()))
 
 
 def test_a_head_built_alone_asks_for_frames_when_it_needs_them():

@@ -331,10 +331,12 @@ def test_losses_tell_balance_from_collapse():
     (dict(num_layers=-1), 'num_layers must be an integer of 1 or more'),
     (dict(mid_channels=2.5), 'mid_channels must be an integer of 1 or more'),
     (dict(in_channels=0), 'in_channels must be an integer of 1 or more'),
-    (dict(temperature=0), 'temperature must be greater than 0, got 0'),
-    (dict(temperature=float('nan')), 'temperature must be greater than 0'),
-    (dict(balance_loss_weight=-1), 'balance_loss_weight must be 0 or more'),
-    (dict(router_z_loss_weight=-1), 'router_z_loss_weight must be 0 or more'),
+    (dict(temperature=0), 'temperature must be a number greater than 0, '
+     'got 0'),
+    (dict(temperature='warm'), "greater than 0, got 'warm'"),
+    (dict(temperature=float('nan')), 'temperature must be a number'),
+    (dict(balance_loss_weight=-1), 'balance_loss_weight must be a number'),
+    (dict(router_z_loss_weight=-1), 'router_z_loss_weight must be a number'),
 ])
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):

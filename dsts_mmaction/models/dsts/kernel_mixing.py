@@ -8,8 +8,8 @@ their outputs, mix their kernels and run one convolution per sample (ours)::
 The weights are straight-through: in value all but the selected neuron's are
 zero, in gradient none are. So the forward only gathers the selected kernels,
 and the backward adds the products of each sample's kernel gradient with every
-kernel. That keeps the cost nearly flat in N where a plain matrix product over
-all kernels grows with it.
+kernel. What still grows with N is that product and the dense gradient of all
+kernels, both small beside the convolution until N and C are large.
 
 With ``F(w, k, g) = sum_{b,n,c} w[b,n,c] <k[n,c], g[b,c]>`` the functions here
 are its three partial derivatives: ``mix_kernels`` (by g), ``_scatter`` (by k)

@@ -70,13 +70,14 @@ class DSTSModule(nn.Module):
         if mid_channels is None:
             mid_channels = min(max(in_channels // 4, 16), 256)
         _check_count('mid_channels', mid_channels)
-        if not temperature > 0:
-            raise ValueError(
-                f'temperature must be greater than 0, got {temperature}.')
+        if not _is_number(temperature) or not temperature > 0:
+            raise ValueError('temperature must be a number greater than 0, '
+                             f'got {temperature!r}.')
         for name, weight in (('balance_loss_weight', balance_loss_weight),
                              ('router_z_loss_weight', router_z_loss_weight)):
-            if not weight >= 0:
-                raise ValueError(f'{name} must be 0 or more, got {weight}.')
+            if not _is_number(weight) or not weight >= 0:
+                raise ValueError(f'{name} must be a number of 0 or more, '
+                                 f'got {weight!r}.')
 
         self.in_channels = in_channels
         self.num_neurons = num_neurons
@@ -190,6 +191,10 @@ class DSTSModule(nn.Module):
                 'DSTSModule in training needs more than one value per channel '
                 f'for batch norm, got features of shape {tuple(x.shape)}; use '
                 'a larger batch, clip or image.')
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check_count(name: str, value: int) -> None:

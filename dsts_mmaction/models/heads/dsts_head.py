@@ -1,6 +1,7 @@
 """A head that specializes the features for the head it wraps."""
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
+from mmaction.models.heads import SlowFastHead
 from mmaction.models.recognizers import Recognizer2D
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
@@ -158,15 +159,16 @@ def _checked_channels(
     """Channels of the features, checked against the wrapped head's."""
     in_channels = getattr(head, 'in_channels', None)
     name = type(head).__name__
+    if isinstance(head, SlowFastHead) and (channels is None
+                                           or isinstance(channels, int)):
+        raise ValueError(
+            f'{name} takes two pathways: set channels of DSTSHead to the '
+            'channels of the slow and the fast one, such as (2048, 256) of '
+            f'2304 in all; got channels={channels} of {in_channels}.')
     if channels is None:
         if not isinstance(in_channels, int):
             raise ValueError(f'{name} does not say how many channels its '
                              'features have: set channels of DSTSHead.')
-        if name == 'SlowFastHead':
-            raise ValueError(
-                'SlowFastHead takes two pathways: set channels of DSTSHead '
-                'to the channels of the slow and the fast one, such as '
-                f'(2048, 256) of {in_channels} in all.')
         return in_channels
     total = channels if isinstance(channels, int) else sum(channels)
     if isinstance(in_channels, int) and total != in_channels:
@@ -180,6 +182,11 @@ def _checked_segments(
     test_num_segments: Optional[int]
 ) -> Tuple[Optional[int], Optional[int]]:
     """Frames of one view in training and in test."""
+    for option, value in (('num_segments', num_segments),
+                          ('test_num_segments', test_num_segments)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f'{option} of DSTSHead must be an integer of 1 '
+                             f'or more, got {value!r}.')
     known = getattr(head, 'num_segments', None)
     name = type(head).__name__
     if known is not None:
