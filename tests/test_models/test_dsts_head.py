@@ -112,9 +112,16 @@ def test_classification_loss_reaches_every_dsts_parameter(name):
     off = dict(balance_loss_weight=0., router_z_loss_weight=0.)
     special = build(
         specialize(cfg, **options,
-                   dsts=dict(num_neurons=2, num_layers=2, mid_channels=8,
+                   dsts=dict(num_neurons=2, num_layers=2, mid_channels=16,
                              **off)))
     randomize_dsts(special)
+    for module in dsts_modules(special):
+        for layer in module.layers:
+            # Half of each neuron's channels spatial, or an operator that no
+            # selected neuron uses would have no gradient by chance.
+            with torch.no_grad():
+                layer.neurons.gate_logits.copy_(
+                    torch.tensor([[3., -3.], [-3., 3.]]).repeat(8, 1))
     special.train()
     losses = special.loss(clips(cfg, videos=8, frames=frames), samples(8))
     losses['loss_cls'].backward()

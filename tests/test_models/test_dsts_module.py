@@ -66,7 +66,7 @@ def test_training_forward_and_gradients_equal_dense(batch, size, num_neurons,
 
 def test_every_upstream_gradient_is_non_zero():
     # The comparison above would also pass if both sides were zero.
-    module = make(num_neurons=5)
+    module = make(num_neurons=5, mid_channels=16)
     x = torch.randn(8, 6, 3, 4, 4, dtype=torch.float64)
     (module(x).features**2).sum().backward()
     for layer in module.layers:
@@ -156,7 +156,7 @@ def test_scores_keep_float64():
 
 def test_second_derivatives_equal_dense():
     """The gradient of a gradient, for inputs and all parameters."""
-    module = make(num_neurons=4, mid_channels=3)
+    module = make(num_neurons=4, mid_channels=12)
     x = torch.randn(5, 6, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     noise = module.sample_noise(5)
     inputs = [x, *module.parameters()]
