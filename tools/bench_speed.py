@@ -38,7 +38,7 @@ class Row(NamedTuple):
     sides: Callable[[], Sides]
     at_most: Optional[float] = None
     at_least: Optional[float] = None
-    rounds: int = 15
+    max_rounds: Optional[int] = None
 
     def met(self, value: float) -> Optional[bool]:
         if self.at_most is not None:
@@ -231,7 +231,7 @@ ROWS: Dict[str, Row] = {
         lambda: joint_vs_base(
             'tsm/dsts-tsm_r50_8xb16-1x1x8-50e_sthv2-rgb.py', 8, 224),
         at_most=1.05,
-        rounds=5),
+        max_rounds=5),
     'train_joint_vs_base_small':
     Row('training iteration, TSM-R18 8x64x64, batch 16, with / without DSTS',
         lambda: joint_vs_base(
@@ -266,7 +266,8 @@ ROWS: Dict[str, Row] = {
 def measure(names: List[str], rounds: int) -> Dict[str, Ratio]:
     return {
         name: measure_ratio(
-            *ROWS[name].sides(), rounds=min(rounds, ROWS[name].rounds))
+            *ROWS[name].sides(),
+            rounds=min(rounds, ROWS[name].max_rounds or rounds))
         for name in track(names, 'Measuring')
     }
 

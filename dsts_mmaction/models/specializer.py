@@ -70,10 +70,9 @@ class FeatureSpecializer(nn.ModuleList):
 
         Returns:
             The features (a tuple, if there are several pathways) and, in
-            training, what goes into the recognizer's
-            losses: the auxiliary losses, and the largest share of the
-            batch that one neuron of a layer got (1 when a layer has
-            collapsed).
+            training, what goes into the recognizer's losses: the auxiliary
+            losses, and the largest share of the batch that one neuron of a
+            layer got (1 when a layer has collapsed).
 
         Raises:
             ValueError: A layout that is not known, or channels that are not
