@@ -17,6 +17,33 @@ def straight_through(logits, noise, temperature):
     return hard + soft - soft.detach()
 
 
+class Surrogate:
+    """What straight-through selection is differentiated as.
+
+    The first forward freezes ``hard - soft`` of every score and gate, in the
+    order of the calls; later forwards give ``frozen + soft``. So its value
+    and first derivative are those of straight-through where it was frozen,
+    and unlike it, it can be differenced.
+    """
+
+    def __init__(self):
+        self.frozen = []
+        self.calls = None
+
+    def start(self):
+        self.calls = 0 if self.frozen else None
+
+    def __call__(self, logits, noise, temperature):
+        soft = torch.softmax((logits + noise) / temperature, dim=-1)
+        if self.calls is None:
+            hard = torch.zeros_like(soft)
+            hard.scatter_(-1, soft.argmax(-1, keepdim=True), 1)
+            self.frozen.append((hard - soft).detach())
+            return hard + soft - soft.detach()
+        self.calls += 1
+        return self.frozen[self.calls - 1] + soft
+
+
 def one_hot_argmax(logits):
     hard = torch.zeros_like(logits)
     return hard.scatter_(-1, logits.argmax(-1, keepdim=True), 1)
@@ -35,13 +62,14 @@ def pointwise(x, conv):
     return F.conv3d(x, conv.weight[..., None])
 
 
-def dense_layer(layer, z, noise, temperature, training):
+def dense_layer(layer, z, noise, temperature, training,
+                choose=straight_through):
     """One layer; returns the features, the scores and the routing."""
     linear, neurons = layer.synapse.linear, layer.neurons
     scores = z.mean((2, 3, 4)) @ linear.weight.t() + linear.bias
     if training:
-        routing = straight_through(scores, noise.synapse, temperature)
-        gates = straight_through(neurons.gate_logits, noise.gates, temperature)
+        routing = choose(scores, noise.synapse, temperature)
+        gates = choose(neurons.gate_logits, noise.gates, temperature)
     else:
         routing = one_hot_argmax(scores)
         gates = one_hot_argmax(neurons.gate_logits)
@@ -59,7 +87,8 @@ def dense_layer(layer, z, noise, temperature, training):
     return z, scores, routing
 
 
-def dense_forward(module: DSTSModule, x, noise=None):
+def dense_forward(module: DSTSModule, x, noise=None,
+                  choose=straight_through):
     """Features, auxiliary losses and routing of the whole module."""
     training = module.training
     z = F.relu(
@@ -68,7 +97,7 @@ def dense_forward(module: DSTSModule, x, noise=None):
     choices = []
     for i, layer in enumerate(module.layers):
         z, scores, routing = dense_layer(layer, z, noise and noise[i],
-                                         module.temperature, training)
+                                         module.temperature, training, choose)
         hard = routing.detach().round()
         choices.append(hard.argmax(1))
         balance = balance + scores.shape[1] * (
@@ -80,6 +109,68 @@ def dense_forward(module: DSTSModule, x, noise=None):
         loss_balance=module.balance_loss_weight * balance,
         loss_router_z=module.router_z_loss_weight * router_z)
     return out, losses if training else {}, torch.stack(choices)
+
+
+class DenseLoss(torch.nn.Module):
+    """Training loss on features of a DSTS module, the dense way.
+
+    Args:
+        module: The module under test, for its parameters.
+        classify: From specialized features (B, C, T, H, W) and labels to the
+            classification loss.
+    """
+
+    def __init__(self, module, classify):
+        super().__init__()
+        self.module = module
+        self.classify = classify
+
+    def forward(self, x, labels, noise, choose=straight_through):
+        features, losses, _ = dense_forward(self.module, x, noise, choose)
+        return self.classify(features, labels) + sum(losses.values())
+
+
+def two_step_function(loss, upstream, downstream, simulated_on, held_out,
+                      inner_lr, fixed=None):
+    """The held-out loss after the simulated step, as a function of u.
+
+    Written out from METHOD: d'(u) = d - a * grad_d loss(u, d; D_tr), then
+    loss(u, d'(u); D_val), on the frozen surrogate of either step.
+
+    Args:
+        loss: A :class:`DenseLoss`.
+        upstream: u by name, as in ``loss.module``; where it is frozen.
+        downstream: d by name.
+        simulated_on: Features, labels and noise of D_tr.
+        held_out: The same of D_val.
+        inner_lr: The learning rate a.
+        fixed: Simulated parameters to be taken for constants (order 1).
+
+    Returns:
+        A function of a dict u, and d' at the given u.
+    """
+    choose = Surrogate(), Surrogate()
+
+    def call(parameters, samples, surrogate):
+        surrogate.start()
+        parameters = {f'module.{n}': p for n, p in parameters.items()}
+        return torch.func.functional_call(loss, parameters,
+                                          (*samples, surrogate))
+
+    def simulate(u, graph):
+        value = call({**u, **downstream}, simulated_on, choose[0])
+        gradients = torch.autograd.grad(
+            value, list(downstream.values()), create_graph=graph)
+        return {n: d - inner_lr * g
+                for (n, d), g in zip(downstream.items(), gradients)}
+
+    def function(u, graph=True):
+        simulated = fixed or simulate(u, graph)
+        return call({**u, **simulated}, held_out, choose[1])
+
+    simulated = {n: d.detach() for n, d in simulate(upstream, False).items()}
+    call({**upstream, **simulated}, held_out, choose[1])
+    return function, simulated
 
 
 def randomize(module, seed=None):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import HOOKS, MODELS
 from mmaction.structures import ActionDataSample
 from mmcv.transforms import Compose
 from mmengine.config import Config
@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(
     str(path.relative_to(ROOT)) for path in ROOT.rglob('*.py')
     if '_base_' not in path.parts)
-SPECIALIZED = [name for name in CONFIGS if '/dsts-' in name]
+UDL = [name for name in CONFIGS if '/dsts-udl-' in name]
+SPECIALIZED = [name for name in CONFIGS
+               if '/dsts-' in name and name not in UDL]
 
 
 def load(name):
@@ -37,7 +39,22 @@ def test_there_are_configs():
     assert len(SPECIALIZED) >= 4
 
 
-@pytest.mark.parametrize('name', CONFIGS)
+def test_every_specialized_config_has_its_udl_variant():
+    assert UDL == sorted(
+        name.replace('/dsts-', '/dsts-udl-') for name in SPECIALIZED)
+
+
+@pytest.mark.parametrize('name', UDL)
+def test_udl_variant_adds_the_hook_and_nothing_else(name):
+    joint = load(name.replace('/dsts-udl-', '/dsts-')).to_dict()
+    udl = load(name).to_dict()
+    hook, = udl.pop('custom_hooks')
+    assert hook['type'] == 'UpstreamDownstreamHook'
+    HOOKS.build(hook)
+    assert udl == joint
+
+
+@pytest.mark.parametrize('name', [n for n in CONFIGS if n not in UDL])
 def test_config_builds_and_groups_every_parameter_once(name):
     assert '.' not in Path(name).stem
     cfg = load(name)

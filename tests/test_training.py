@@ -15,6 +15,8 @@ TSM = 'tsm/tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py'
 DSTS_TSM = 'tsm/dsts-tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py'
 DSTS_SLOWFAST = 'slowfast/dsts-slowfast_r18_1xb16-4x8x1-8e_shrec17-rgb.py'
 
+pytestmark = pytest.mark.usefixtures('one_thread')
+
 
 @pytest.fixture(scope='session')
 def videos(tmp_path_factory):
@@ -22,14 +24,6 @@ def videos(tmp_path_factory):
     write_dataset(SynthDiveConfig(size=32), str(root),
                   dict(train=12, val=12, test=12), progress=False)
     return root
-
-
-@pytest.fixture(autouse=True)
-def few_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def config(name, videos, work_dir, **overrides):

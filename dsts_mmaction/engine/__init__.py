@@ -1,4 +1,5 @@
 """What trains a specialized recognizer."""
+from .hooks import UpstreamDownstreamHook
 from .optimizers import DSTSOptimWrapperConstructor
 
-__all__ = ['DSTSOptimWrapperConstructor']
+__all__ = ['DSTSOptimWrapperConstructor', 'UpstreamDownstreamHook']

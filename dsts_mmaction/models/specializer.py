@@ -1,6 +1,6 @@
 """DSTS modules for the feature map, or the pathways, of a backbone."""
 import inspect
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -86,11 +86,12 @@ class FeatureSpecializer(nn.ModuleList):
                 f'{self.num_pathways} pathways are configured, but backbone '
                 f'{self.backbone} gave {describe(features)}.')
         features, logs = list(features), {}
-        for module, pathway in zip(self, self.pathways):
+        for module, pathway, suffix in zip(self, self.pathways,
+                                           self.suffixes()):
             features[pathway], losses = self._specialize(
                 module, features[pathway], num_frames)
             for name, value in losses.items():
-                logs[f'{name}_pathway{pathway}'] = value
+                logs[f'{name}{suffix}'] = value
         return tuple(features), logs
 
     def _specialize(
@@ -112,6 +113,12 @@ class FeatureSpecializer(nn.ModuleList):
             logs['dsts_largest_share'] = _largest_share(
                 output.routing, module.num_neurons)
         return from_clips(output.features, features), logs
+
+    def suffixes(self) -> List[str]:
+        """What tells the modules apart in the names of logged values."""
+        if not self.is_multi:
+            return ['']
+        return [f'_pathway{pathway}' for pathway in self.pathways]
 
     def reset_parameters(self) -> None:
         """Initialise every module anew, to the identity."""

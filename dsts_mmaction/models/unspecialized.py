@@ -12,19 +12,31 @@ def unspecialized(model: nn.Module) -> Iterator[nn.Module]:
     """Take every DSTS adapter out of a model for the time of a block.
 
     Adapters (DSTSHead, DSTSNeck) say by ``unspecialized()`` what stands in
-    their place in the plain model. Inside the block, parameters, their order
-    and their names are those of the plain model, so that rules of the host
-    which go by order or name apply to it as always.
+    their place in the plain model; in that of a DSTS module elsewhere,
+    inside a backbone, there is nothing. Inside the block, parameters, their
+    order and their names are those of the plain model, so that rules of the
+    host which go by order or name apply to it as always.
     """
-    adapters = [(parent, name, child) for parent in model.modules()
-                for name, child in parent.named_children()
-                if hasattr(child, 'unspecialized')]
-    for parent, name, child in adapters:
-        setattr(parent, name, child.unspecialized())
+    replaced = []
+
+    def replace(parent: nn.Module) -> None:
+        for name, child in list(parent.named_children()):
+            plain = child
+            if hasattr(child, 'unspecialized'):
+                plain = child.unspecialized()
+            elif isinstance(child, DSTSModule):
+                plain = nn.Identity()
+            else:
+                replace(child)
+            if plain is not child:
+                replaced.append((parent, name, child))
+                setattr(parent, name, plain)
+
     try:
+        replace(model)
         yield model
     finally:
-        for parent, name, child in adapters:
+        for parent, name, child in replaced:
             setattr(parent, name, child)
 
 

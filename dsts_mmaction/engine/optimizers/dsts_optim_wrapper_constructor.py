@@ -4,9 +4,13 @@ from typing import Any, Dict, List, Optional
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from torch import nn
 
 from ...models.unspecialized import dsts_modules, unspecialized
+from ...utils.callers import calling
+from ..hooks import UpstreamDownstreamHook
+from ..upstream_downstream import UPSTREAM_GROUP, convert_upstream_group
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -28,7 +32,9 @@ class DSTSOptimWrapperConstructor:
     - ``dsts_kernels``: the neurons' kernels and the bottleneck, base learning
       rate and weight decay;
     - ``dsts_norms``: norm layers, no weight decay;
-    - ``dsts_upstream``: synapses and gate logits, no weight decay.
+    - ``dsts_upstream``: synapses and gate logits, no weight decay. Empty if
+      the Runner has an UpstreamDownstreamHook, which trains them itself and
+      reads its learning rate off the group.
 
     Args:
         optim_wrapper_cfg: Config of the optimizer wrapper.
@@ -71,29 +77,44 @@ class DSTSOptimWrapperConstructor:
             optim_wrapper = self.host(model)
         for group in self._dsts_groups(model):
             optim_wrapper.optimizer.add_param_group(group)
+        optim_wrapper.optimizer.register_load_state_dict_pre_hook(
+            convert_upstream_group)
         return optim_wrapper
 
     def _dsts_groups(self, model: nn.Module) -> List[Dict[str, Any]]:
         groups: Dict[str, List[nn.Parameter]] = dict(
-            dsts_kernels=[], dsts_norms=[], dsts_upstream=[])
+            dsts_kernels=[], dsts_norms=[], **{UPSTREAM_GROUP: []})
         for module in dsts_modules(model):
-            groups['dsts_upstream'].extend(module.upstream_parameters())
+            groups[UPSTREAM_GROUP].extend(module.upstream_parameters())
             for parameter in module.downstream_parameters():
                 kind = 'dsts_norms' if parameter.dim() == 1 else 'dsts_kernels'
                 groups[kind].append(parameter)
-        return [
+        named = [
             self._group(name, [p for p in params if p.requires_grad])
             for name, params in groups.items()
             if any(p.requires_grad for p in params)
         ]
+        if _trains_upstream(calling(Runner)):
+            for group in named:
+                if group['name'] == UPSTREAM_GROUP:
+                    group['params'] = []
+        return named
 
     def _group(self, name: str,
                params: List[nn.Parameter]) -> Dict[str, Any]:
         group: Dict[str, Any] = dict(params=params, name=name)
         if self.base_lr is not None:
             group['lr'] = self.base_lr * self.lr_mult
+            # What schedulers and --auto-scale-lr start from.
+            group['configured_lr'] = group['lr']
         if self.base_weight_decay is not None:
             decays = name == 'dsts_kernels'
             group['weight_decay'] = (
                 self.base_weight_decay * self.decay_mult if decays else 0.0)
         return group
+
+
+def _trains_upstream(runner: Optional[Runner]) -> bool:
+    """Whether a hook of the Runner trains the upstream parameters."""
+    return runner is not None and any(
+        isinstance(hook, UpstreamDownstreamHook) for hook in runner.hooks)

@@ -1,5 +1,5 @@
 """A head that specializes the features for the head it wraps."""
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from mmaction.models.heads import SlowFastHead
 from mmaction.models.recognizers import Recognizer2D
@@ -43,6 +43,10 @@ class DSTSHead(BaseModule):
         ValueError: Options contradict each other or the wrapped head.
     """
 
+    #: Called with the arguments of :meth:`loss`, options as a dict, before
+    #: the features are specialized (UpstreamDownstreamHook).
+    feature_listener: Optional[Callable[..., None]] = None
+
     def __init__(self,
                  head: Dict[str, Any],
                  dsts: Optional[Dict[str, Any]] = None,
@@ -76,6 +80,8 @@ class DSTSHead(BaseModule):
     def loss(self, feats: Features, data_samples: SampleList,
              **kwargs: Any) -> Dict[str, Tensor]:
         """The wrapped head's losses and those of the DSTS module."""
+        if self.feature_listener is not None:
+            self.feature_listener(feats, data_samples, kwargs)
         feats, dsts_losses = self._specialize(feats, kwargs)
         losses = self.head.loss(feats, data_samples, **kwargs)
         return {**losses, **dsts_losses}

@@ -1,5 +1,5 @@
 """A neck that specializes the features of Recognizer3D."""
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from mmaction.models.recognizers import Recognizer2D
 from mmaction.registry import MODELS
@@ -29,6 +29,10 @@ class DSTSNeck(BaseModule):
         ValueError: Built into Recognizer2D, or a wrong option.
     """
 
+    #: Called with the features, the data samples and no options before the
+    #: features of a loss are specialized (UpstreamDownstreamHook).
+    feature_listener: Optional[Callable[..., None]] = None
+
     def __init__(self,
                  in_channels: Union[int, Sequence[int]],
                  dsts: Optional[Dict[str, Any]] = None,
@@ -50,6 +54,8 @@ class DSTSNeck(BaseModule):
         data_samples: OptSampleList = None
     ) -> Tuple[Features, Dict[str, Tensor]]:
         """Specialized features, and in training the auxiliary losses."""
+        if self.feature_listener is not None and data_samples is not None:
+            self.feature_listener(x, data_samples, {})
         return self.dsts(x)
 
     def init_weights(self) -> None:

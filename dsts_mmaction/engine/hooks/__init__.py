@@ -1,0 +1,3 @@
+from .upstream_downstream_hook import UpstreamDownstreamHook
+
+__all__ = ['UpstreamDownstreamHook']

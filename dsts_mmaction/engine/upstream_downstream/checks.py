@@ -1,0 +1,136 @@
+"""What UpstreamDownstreamHook cannot work with, in one sentence each."""
+import math
+from typing import Any, Iterator
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from .learner import UpstreamLearner
+from .upstream_group import upstream_group
+
+_HOOK = 'UpstreamDownstreamHook'
+
+
+def check_options(optimizer: Any, order: Any, inner_lr: Any, held_out: Any,
+                  interval: Any, start: Any, clip_grad: Any) -> None:
+    """Check the hook's own options.
+
+    Raises:
+        ValueError: One of them is out of its range.
+    """
+    if not isinstance(optimizer, dict) or 'type' not in optimizer:
+        raise ValueError(f'optimizer of {_HOOK} must be the config of an '
+                         "optimizer, such as dict(type='AdamW', lr=1e-3), "
+                         f'got {optimizer!r}.')
+    if not _is_number(optimizer.get('lr')) or not 0 < optimizer['lr']:
+        raise ValueError(f'optimizer.lr of {_HOOK} must be a number greater '
+                         f'than 0, got {optimizer.get("lr")!r}.')
+    if order not in (1, 2) or isinstance(order, bool):
+        raise ValueError(f'order of {_HOOK} must be 1 or 2, got {order!r}.')
+    if inner_lr != 'auto' and (not _is_number(inner_lr) or not 0 < inner_lr):
+        raise ValueError(f"inner_lr of {_HOOK} must be 'auto' or a number "
+                         f'greater than 0, got {inner_lr!r}.')
+    if held_out != 'split' and not isinstance(held_out, dict):
+        raise ValueError(f"held_out of {_HOOK} must be 'split' or the config "
+                         f'of a dataloader, got {held_out!r}.')
+    for name, value, least in (('interval', interval, 1), ('start', start, 0)):
+        if (not isinstance(value, int) or isinstance(value, bool)
+                or value < least):
+            raise ValueError(f'{name} of {_HOOK} must be an integer of '
+                             f'{least} or more, got {value!r}.')
+    if clip_grad is not None and (not isinstance(clip_grad, dict)
+                                  or ('clip_value' if clip_grad.get('type')
+                                      == 'value' else 'max_norm')
+                                  not in clip_grad):
+        raise ValueError(
+            f'clip_grad of {_HOOK} must be dict(max_norm=...) or '
+            f"dict(type='value', clip_value=...), got {clip_grad!r}.")
+
+
+def check_runner(runner: Runner) -> None:
+    """Check the Runner, its model's wrapper, its optimizer and its data.
+
+    Raises:
+        ValueError: Something that the hook cannot work with.
+    """
+    if not isinstance(runner, Runner):
+        raise ValueError(f'{_HOOK} works with the Runner of MMEngine, not '
+                         f'with {type(runner).__name__}: leave the strategy '
+                         'out of the config.')
+    if (is_model_wrapper(runner.model)
+            and not isinstance(runner.model, DistributedDataParallel)):
+        raise ValueError(
+            f'{_HOOK} works with one process and with '
+            'MMDistributedDataParallel, not with model_wrapper_cfg.type '
+            f'{type(runner.model).__name__!r}.')
+    if not isinstance(runner.optim_wrapper, OptimWrapper):
+        raise ValueError(f'{_HOOK} works with a single OptimWrapper, not '
+                         f'with {type(runner.optim_wrapper).__name__}.')
+
+
+def check_learner(learner: UpstreamLearner, runner: Runner) -> None:
+    """Check what is to be learned, and by which optimizer.
+
+    Raises:
+        ValueError: Something that the hook cannot work with.
+    """
+    for name, parameters in (('upstream', learner.upstream),
+                             ('downstream', learner.downstream)):
+        if not parameters:
+            raise ValueError(f'{_HOOK} found no {name} parameter that '
+                             'requires a gradient: put DSTSHead or DSTSNeck '
+                             'into the model, and leave its parameters '
+                             'unfrozen.')
+    synced = [name for name, module in learner.tail.named_modules()
+              if isinstance(module, nn.SyncBatchNorm)]
+    if synced:
+        raise ValueError(
+            f'{_HOOK} cannot simulate a step of one rank through the '
+            f'SyncBatchNorm {synced[0]!r}: leave sync_bn out of the config.')
+    optimizer = runner.optim_wrapper.optimizer
+    in_main = {id(p) for g in optimizer.param_groups for p in g['params']}
+    if (upstream_group(optimizer) is None
+            or any(id(p) in in_main for p in learner.upstream.values())):
+        raise ValueError(
+            f'{_HOOK} trains the upstream parameters, but the main optimizer '
+            'has them: set optim_wrapper.constructor to '
+            "'DSTSOptimWrapperConstructor' (and the host's own constructor, "
+            'if it has one, to paramwise_cfg.constructor).')
+
+
+def check_batch_size(loader: DataLoader) -> None:
+    """Check that a batch can be halved.
+
+    Raises:
+        ValueError: Batches of a single video.
+    """
+    batch_size = loader.batch_size
+    if batch_size is None:
+        batch_size = getattr(loader.batch_sampler, 'batch_size', None)
+    if batch_size == 1:
+        raise ValueError(
+            f"held_out='split' of {_HOOK} halves every batch, but "
+            'train_dataloader.batch_size is 1: set it to 2 or more, or '
+            'held_out to the config of a dataloader.')
+
+
+def num_repeats(loader: DataLoader) -> int:
+    """Samples of one video that follow each other in a batch."""
+    return max(
+        getattr(dataset, 'num_repeats', 1)
+        for dataset in _unwrapped(loader.dataset))
+
+
+def _unwrapped(dataset: Any) -> Iterator[Any]:
+    while dataset is not None:
+        yield dataset
+        dataset = getattr(dataset, 'dataset', None)
+
+
+def _is_number(value: Any) -> bool:
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)
+            and math.isfinite(value))
