@@ -68,7 +68,7 @@ def loader(dataset, batch_size=4, **options):
 
 def make_runner(work_dir, model=None, udl=None, hooks=(), count=8,
                 batch_size=4, epochs=1, optim=None, optimizer=None,
-                shape=None, random=True, **kwargs):
+                shape=None, random=True, seed=WEIGHTS, **kwargs):
     """A Runner that is ready to train.
 
     Args:
@@ -76,6 +76,7 @@ def make_runner(work_dir, model=None, udl=None, hooks=(), count=8,
         hooks: Further custom hooks.
         optim: Further options of the optimizer wrapper.
         random: Whether every DSTS parameter starts at a random value.
+        seed: Of the weights.
     """
     model = copy.deepcopy(model or specialize(tsm()))
     shape = shape or ((8, 3, 16, 16) if model['type'] == 'Recognizer2D' else
@@ -107,13 +108,14 @@ def make_runner(work_dir, model=None, udl=None, hooks=(), count=8,
     make_runner.made += 1
     runner = Runner(**options)
     if random:
-        torch.manual_seed(WEIGHTS)
-        runner.model.init_weights()
-        for module in dsts_modules(runner.model):
-            randomize(module, WEIGHTS)
+        torch.manual_seed(seed)
+        recognizer = getattr(runner.model, 'module', runner.model)
+        recognizer.init_weights()
+        for module in dsts_modules(recognizer):
+            randomize(module, seed)
             # Residual branches of about the size of the features.
             torch.nn.init.constant_(module.expand_norm.weight, 0.5)
-        runner.model.init_weights = lambda: None
+        recognizer.init_weights = lambda: None
     return runner
 
 
