@@ -1,21 +1,20 @@
-"""Measure what DSTS costs, as ratios of two things timed in one run.
+"""Measure what DSTS costs, as ratios of two things measured in one run.
 
-Each row times two sides in turn and prints the median ratio with its
+Each row measures two sides in turn and prints the median ratio with its
 quartiles. ``--json`` writes a list of {"name", "value", "spread", "bar",
 "met"}; rows without a bar are there to compare implementations.
 """
 import argparse
+import gc
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -24,18 +23,34 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.models import DSTSModule  # noqa: E402
-from dsts_mmaction.models.unspecialized import dsts_modules  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
+from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
+from tools.bench_iterations import (Setting, Training,  # noqa: E402
+                                    spread_evenly, training_memory)
 
 Sides = Tuple[Callable[[], object], Callable[[], object]]
 SHAPE = (8, 256, 8, 7, 7)  # batch, channels, frames, height, width
+CONFIGS = ROOT / 'configs' / 'tsm'
+R50 = Setting(
+    'TSM-R50',
+    str(CONFIGS / 'dsts-udl-tsm_r50_8xb16-1x1x8-50e_sthv2-rgb.py'),
+    batch=8,
+    size=224)
+R18 = Setting(
+    'TSM-R18',
+    str(CONFIGS / 'dsts-udl-tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py'),
+    batch=16,
+    size=64)
 
 
 class Row(NamedTuple):
-    """One ratio, and what it must not exceed or must reach."""
+    """One ratio, and what it must not exceed or must reach.
+
+    ``measure`` measures it in the given number of rounds.
+    """
     what: str
-    sides: Callable[[], Sides]
+    measure: Callable[[int], Ratio]
     at_most: Optional[float] = None
     at_least: Optional[float] = None
     max_rounds: Optional[int] = None
@@ -51,11 +66,28 @@ class Row(NamedTuple):
         return None if self.at_least is None else f'>= {self.at_least}'
 
 
-def spread_evenly(module: DSTSModule) -> DSTSModule:
-    """Let every neuron get its share, or large N would look too cheap."""
-    for layer in module.layers:
-        torch.nn.init.normal_(layer.synapse.linear.weight, std=3.0)
-    return module
+def timed(sides: Callable[[], Sides],
+          warmup: int = 2) -> Callable[[int], Ratio]:
+    """How to measure a row whose sides are timed in turn."""
+    return lambda rounds: measure_ratio(
+        *sides(), rounds=rounds, warmup=warmup)
+
+
+def iterations(numerator: str, denominator: str, setting: Setting,
+               warmup: int = 2) -> Callable[[int], Ratio]:
+    """Training iterations of two of the variants in bench_iterations.py."""
+    return timed(
+        lambda: (Training(numerator, setting),
+                 Training(denominator, setting)), warmup)
+
+
+def memory(numerator: str, denominator: str,
+           setting: Setting) -> Callable[[int], Ratio]:
+    """Peak memory of their iterations, of each in a process of its own."""
+    return lambda rounds: measure_memory_ratio(
+        partial(training_memory, numerator, setting),
+        partial(training_memory, denominator, setting),
+        rounds=rounds)
 
 
 def make_module(num_neurons: int, mid_channels: int,
@@ -88,30 +120,6 @@ def ours(module: DSTSModule, x: torch.Tensor) -> Tuple:
 
 def dense(module: DSTSModule, x: torch.Tensor) -> Tuple:
     return dense_forward(module, x, module.sample_noise(len(x)))
-
-
-def joint_vs_base(config: str, batch: int, size: int) -> Sides:
-    """Whole training iterations of a TSM config, with and without DSTS."""
-    from mmaction.registry import MODELS
-    from mmaction.structures import ActionDataSample
-    cfg = Config.fromfile(ROOT / 'configs' / config)
-    init_default_scope('mmaction')
-    cfg.model.backbone.pretrained = None
-    head = cfg.model.cls_head.head
-    inputs = torch.randint(256, (batch, 8, 3, size, size), dtype=torch.uint8)
-    samples = [ActionDataSample().set_gt_label(i % head.num_classes)
-               for i in range(batch)]
-
-    def iteration(cls_head: Dict) -> Callable[[], None]:
-        torch.manual_seed(0)
-        model = MODELS.build(dict(cfg.model, cls_head=cls_head)).train()
-        for module in dsts_modules(model):
-            spread_evenly(module)
-        optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-        return lambda: model.train_step(
-            dict(inputs=list(inputs), data_samples=samples), optim_wrapper)
-
-    return iteration(cfg.model.cls_head), iteration(head)
 
 
 def growth(mid_channels: int) -> Sides:
@@ -226,50 +234,86 @@ def plain_mixing(num_neurons: int, mid_channels: int) -> Sides:
 
 
 ROWS: Dict[str, Row] = {
+    # A slow machine takes 18 s for an iteration of R50: few rounds.
     'train_joint_vs_base':
-    Row('training iteration, TSM-R50 8x224x224, batch 8, with / without DSTS',
-        lambda: joint_vs_base(
-            'tsm/dsts-tsm_r50_8xb16-1x1x8-50e_sthv2-rgb.py', 8, 224),
+    Row(f'training iteration, {R50}, with / without DSTS',
+        iterations('joint', 'base', R50, warmup=1),
         at_most=1.05,
-        max_rounds=5),
+        max_rounds=3),
+    'train_udl1_vs_joint':
+    Row(f'training iteration, {R50}, UDL order 1 / joint',
+        iterations('udl1', 'joint', R50, warmup=1),
+        at_most=1.08,
+        max_rounds=3),
+    'train_udl2_vs_joint':
+    Row(f'training iteration, {R50}, UDL order 2 / joint',
+        iterations('udl2', 'joint', R50, warmup=1),
+        at_most=1.15,
+        max_rounds=3),
+    'generic_vs_udl2':
+    Row(f'training iteration, {R50}, UDL order 2, torch.func over the whole '
+        'recognizer / ours',
+        iterations('generic', 'udl2', R50, warmup=1),
+        at_least=2,
+        max_rounds=2),
+    'mem_udl2_vs_base':
+    Row(f'peak memory of training, {R50}, UDL order 2 / without DSTS',
+        memory('udl2', 'base', R50),
+        at_most=1.2,
+        max_rounds=2),
     'train_joint_vs_base_small':
-    Row('training iteration, TSM-R18 8x64x64, batch 16, with / without DSTS',
-        lambda: joint_vs_base(
-            'tsm/dsts-tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py', 16, 64)),
+    Row(f'training iteration, {R18}, with / without DSTS',
+        iterations('joint', 'base', R18)),
+    'train_udl2_vs_joint_small':
+    Row(f'training iteration, {R18}, UDL order 2 / joint',
+        iterations('udl2', 'joint', R18)),
     'train_n64_vs_n4_m64':
-    Row('training, N=64 / N=4, M=64, L=2', lambda: growth(64), at_most=1.5),
+    Row('training, N=64 / N=4, M=64, L=2', timed(lambda: growth(64)),
+        at_most=1.5),
     'train_n64_vs_n4':
-    Row('training, N=64 / N=4, M=256, L=2', lambda: growth(256), at_most=1.5),
+    Row('training, N=64 / N=4, M=256, L=2', timed(lambda: growth(256)),
+        at_most=1.5),
     'train_dense_vs_ours_n10':
-    Row('training, dense / ours, N=10', lambda: dense_training(10),
+    Row('training, dense / ours, N=10', timed(lambda: dense_training(10)),
         at_least=5),
     'train_dense_vs_ours_n32':
-    Row('training, dense / ours, N=32', lambda: dense_training(32),
+    Row('training, dense / ours, N=32', timed(lambda: dense_training(32)),
         at_least=15),
     'eval_dense_vs_ours':
-    Row('evaluation, dense / ours, N=10', dense_evaluation, at_least=10),
+    Row('evaluation, dense / ours, N=10', timed(dense_evaluation),
+        at_least=10),
     'conv_loop_vs_ours':
     Row('per-sample kernels: loop over samples / ours',
-        lambda: convolution(loop_over_samples)),
+        timed(lambda: convolution(loop_over_samples))),
     'conv_unfold_vs_ours':
     Row('per-sample kernels: unfold and matrix product / ours',
-        lambda: convolution(unfold)),
+        timed(lambda: convolution(unfold))),
     'conv_grouped_2d_vs_ours':
     Row('per-sample kernels: all 2D / ours',
-        lambda: convolution(grouped_conv2d)),
+        timed(lambda: convolution(grouped_conv2d))),
     'mix_plain_vs_ours_n64':
     Row('mixing kernels: matrix product / ours, N=64, M=64',
-        lambda: plain_mixing(64, 64)),
+        timed(lambda: plain_mixing(64, 64))),
 }
 
 
 def measure(names: List[str], rounds: int) -> Dict[str, Ratio]:
-    return {
-        name: measure_ratio(
-            *ROWS[name].sides(),
-            rounds=min(rounds, ROWS[name].max_rounds or rounds))
-        for name in track(names, 'Measuring')
-    }
+    results = {}
+    for name in track(names, 'Measuring'):
+        row = ROWS[name]
+        results[name] = row.measure(min(rounds, row.max_rounds or rounds))
+        gc.collect()  # a Runner and its hooks refer to each other
+    return results
+
+
+def title(rounds: int) -> str:
+    """On what the rows were measured."""
+    device = f'{torch.get_num_threads()} CPU threads'
+    if torch.cuda.is_available():
+        device += ('; whole training iterations on '
+                   f'{torch.cuda.get_device_name()} under autocast')
+    return (f'{device}; modules on {"x".join(map(str, SHAPE))}; '
+            f'medians of up to {rounds} rounds')
 
 
 def main() -> None:
@@ -285,17 +329,15 @@ def main() -> None:
         '--rounds',
         type=int,
         default=15,
-        help='timed rounds of a row; slow rows have fewer (default: 15)')
+        help='measured rounds of a row; slow rows have fewer (default: 15)')
     parser.add_argument('--json', help='write the results to this file')
     args = parser.parse_args()
 
     results = measure(args.only, args.rounds)
-    table = Table(title=f'{torch.get_num_threads()} CPU threads, input '
-                  f'{"x".join(map(str, SHAPE))}, medians of up to '
-                  f'{args.rounds} rounds')
-    for title in ('name', 'what', 'ratio', 'quartiles', 'bar', 'met',
-                  'seconds'):
-        table.add_column(title, overflow='fold')
+    table = Table(title=title(args.rounds))
+    for column in ('name', 'what', 'ratio', 'quartiles', 'bar', 'met',
+                   'either side'):
+        table.add_column(column, overflow='fold')
     records = []
     for name, ratio in results.items():
         row = ROWS[name]
@@ -307,7 +349,7 @@ def main() -> None:
             name, row.what, f'{ratio.value:.2f}',
             '{:.2f} to {:.2f}'.format(*ratio.spread), row.bar() or '',
             {None: '', True: 'yes', False: 'no'}[met],
-            '{:.3f} / {:.3f}'.format(*ratio.seconds))
+            '{:.3f} / {:.3f} {}'.format(*ratio.sides, ratio.unit))
     Console(width=max(120, Console().width)).print(table)
     if args.json:
         temporary = f'{args.json}.tmp'

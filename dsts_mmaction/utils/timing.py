@@ -1,22 +1,38 @@
 """Time two things against each other, in turn, in one process."""
 import statistics
 import time
-from typing import Callable, NamedTuple, Tuple
+from typing import Callable, NamedTuple, Sequence, Tuple
 
 import torch
 
 
 class Ratio(NamedTuple):
-    """Time of one side over the time of the other.
+    """One side over the other.
 
     Attributes:
         value: Median of the ratios of all rounds.
         spread: Their lower and upper quartile.
-        seconds: Median time of either side.
+        sides: Median of either side, in ``unit``.
+        unit: ``'s'`` or ``'GiB'``.
     """
     value: float
     spread: Tuple[float, float]
-    seconds: Tuple[float, float]
+    sides: Tuple[float, float]
+    unit: str
+
+
+def ratio_of(rounds: Sequence[Tuple[float, float]], unit: str) -> Ratio:
+    """The ratio of what was measured on either side in every round.
+
+    Args:
+        rounds: At least 2 pairs, numerator first, in ``unit``.
+        unit: Unit of both.
+    """
+    lower, middle, upper = statistics.quantiles(
+        [a / b for a, b in rounds], n=4, method='inclusive')
+    a, b = zip(*rounds)
+    return Ratio(middle, (lower, upper),
+                 (statistics.median(a), statistics.median(b)), unit)
 
 
 def measure_ratio(numerator: Callable[[], object],
@@ -38,16 +54,20 @@ def measure_ratio(numerator: Callable[[], object],
     Raises:
         ValueError: Fewer than two rounds.
     """
-    if rounds < 2:
-        raise ValueError(f'rounds must be 2 or more, got {rounds}.')
+    check_rounds(rounds)
     times = [(_seconds(numerator), _seconds(denominator))
              for _ in range(warmup + rounds)][warmup:]
-    ratios = [a / b for a, b in times]
-    lower, middle, upper = statistics.quantiles(
-        ratios, n=4, method='inclusive')
-    a, b = zip(*times)
-    return Ratio(middle, (lower, upper),
-                 (statistics.median(a), statistics.median(b)))
+    return ratio_of(times, 's')
+
+
+def check_rounds(rounds: int) -> None:
+    """Check that quartiles can be given.
+
+    Raises:
+        ValueError: Fewer than two rounds.
+    """
+    if rounds < 2:
+        raise ValueError(f'rounds must be 2 or more, got {rounds}.')
 
 
 def _seconds(call: Callable[[], object]) -> float:

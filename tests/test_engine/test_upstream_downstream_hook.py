@@ -619,3 +619,53 @@ def test_validation_is_left_alone(tmp_path):
         val_cfg=dict(), val_evaluator=dict(type='AccMetric'))
     runner.train()
     assert len(logged(runner, 'upstream_loss')) == 4
+
+
+def test_the_loss_scaler_is_only_read(tmp_path):
+    """It scales the simulated losses, and counts the main steps alone."""
+    runner = make_runner(tmp_path, count=16, optim=dict(
+        type='AmpOptimWrapper'))
+    hook, scales, states = hook_of(runner), [], []
+    before_train = hook.before_train
+
+    def install(runner):
+        # As on a GPU; on the CPU, AmpOptimWrapper's scaler is off.
+        scaler = torch.amp.GradScaler(
+            'cpu', init_scale=2.**12, growth_interval=2)
+        runner.optim_wrapper.loss_scaler = scaler
+        before_train(runner)
+        accumulate, learn = hook.learner.accumulate, hook._learn
+
+        def watched(tr, val, inner_lr, loss_scale, routing):
+            scales.append(loss_scale)
+            return accumulate(tr, val, inner_lr, loss_scale, routing)
+
+        def learn_and_look(samples):
+            before = scaler.state_dict()
+            learn(samples)
+            states.append(scaler.state_dict() == before)
+
+        hook.learner.accumulate, hook._learn = watched, learn_and_look
+
+    hook.before_train = install
+    runner.train()
+    assert scales == [2.**12, 2.**12, 2.**13, 2.**13]
+    assert all(states)
+    assert logged(runner, 'upstream_skipped')[-1] == 0
+    assert max(logged(runner, 'upstream_grad_norm')) < 100
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+@pytest.mark.parametrize('order', [1, 2])
+def test_mixed_precision_on_a_gpu(dtype, order, tmp_path):
+    runner = make_runner(
+        tmp_path, count=32, udl=dict(order=order),
+        optim=dict(type='AmpOptimWrapper', dtype=dtype))
+    before = upstream(runner)
+    runner.train()
+    # A scale that starts too high costs a few steps of either optimizer.
+    assert logged(runner, 'upstream_skipped')[-1] <= 4
+    assert all(torch.isfinite(p).all() for p in upstream(runner))
+    assert all(not torch.equal(a, b)
+               for a, b in zip(before, upstream(runner)))

@@ -4,6 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from dsts_mmaction.engine.upstream_downstream import upstream_group
+from dsts_mmaction.models.unspecialized import dsts_modules
+from tools.bench_iterations import VARIANTS, Training
+from tools.bench_speed import R18
+
 TOOL = Path(__file__).parents[2] / 'tools' / 'bench_speed.py'
 
 
@@ -33,3 +41,28 @@ def test_unknown_row_is_refused_with_the_known_ones():
     done = run('--only', 'nothing')
     assert done.returncode == 2
     assert 'nothing' in done.stderr and 'train_n64_vs_n4' in done.stderr
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_iterations_train_what_they_say(variant):
+    training = Training(variant, R18._replace(batch=4, size=32))
+    runner = training.runner
+    upstream = [p for m in dsts_modules(runner.model)
+                for p in m.upstream_parameters()]
+    # Upstream, a synapse's weight comes first.
+    watched = [runner.model.backbone.conv1.conv.weight, *upstream[:1]]
+    before = [p.detach().clone() for p in watched]
+    training()
+    assert runner.iter == 1
+    assert not any(torch.equal(a, b) for a, b in zip(watched, before))
+    assert bool(upstream) == (variant != 'base')
+    if upstream:
+        group = upstream_group(runner.optim_wrapper.optimizer)
+        assert bool(group['params']) == (variant == 'joint')
+    if variant in ('udl1', 'udl2', 'generic'):
+        assert all(p.grad is None for p in upstream)
+    hooks = {type(hook).__name__: hook for hook in runner.hooks}
+    hook = hooks.get('UpstreamDownstreamHook')
+    assert getattr(hook, 'order', None) == dict(udl1=1, udl2=2).get(variant)
+    logged = 'train/upstream_loss' in runner.message_hub.log_scalars
+    assert logged == (hook is not None)

@@ -17,7 +17,8 @@ def test_ratio_of_sleeps():
     assert calls == ['a', 'b'] * 6  # in turn, and the warm-up was run
     assert 1.5 < ratio.value < 4.5
     assert ratio.spread[0] <= ratio.value <= ratio.spread[1]
-    assert ratio.seconds[0] > 0.055 and ratio.seconds[1] > 0.015
+    assert ratio.sides[0] > 0.055 and ratio.sides[1] > 0.015
+    assert ratio.unit == 's'
 
 
 def test_too_few_rounds():

@@ -191,11 +191,14 @@ class UpstreamDownstreamHook(Hook):
 
     def _receive(self, samples: Samples) -> None:
         """Features of the ordinary training step have reached DSTS."""
+        # Once: the tail comes by here again when it runs on parts.
         if self._waiting:
+            self._waiting = False
             self._learn(samples)
 
     def _recompute(self, data_batch: Any) -> None:
         """Compute the features that the ordinary step is going to have."""
+        self._waiting = False
         recognizer = self.learner.recognizer
         with self._runner.optim_wrapper.optim_context(recognizer):
             with random_streams():
@@ -207,7 +210,6 @@ class UpstreamDownstreamHook(Hook):
 
     def _learn(self, samples: Samples) -> None:
         """Steps 1 and 2; step 3 is what MMEngine does next."""
-        self._waiting = False
         runner, learner = self._runner, self.learner
         samples = samples.detach()
         with random_streams(self._seed(0)):
