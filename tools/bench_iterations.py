@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.data import Dataset
 
+from dsts_mmaction.engine.hooks.upstream_downstream_hook import (
+    INNER_LR_FLOOR)
 from dsts_mmaction.engine.upstream_downstream import upstream_group
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.models.unspecialized import dsts_modules
@@ -195,7 +197,7 @@ class GenericUpstream:
     """
 
     def __init__(self, runner: Runner, lr: float = 1e-3,
-                 inner_lr: float = 0.02) -> None:
+                 inner_lr: float = INNER_LR_FLOOR) -> None:
         self.model = runner.model
         self.optim_wrapper = runner.optim_wrapper
         self.inner_lr = inner_lr

@@ -7,6 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dsts_mmaction.engine.hooks.upstream_downstream_hook import (
+    INNER_LR_FLOOR)
 from dsts_mmaction.engine.upstream_downstream import (derive_seed,
                                                       random_streams)
 from dsts_mmaction.models.unspecialized import dsts_modules
@@ -76,7 +78,7 @@ def test_gradients_are_the_mean_of_each_rank_s_own(ranks, iteration,
         function, _ = two_step_function(
             DenseLoss(module, classify), upstream, downstream,
             (x[:half], labels[:half], noise[0]),
-            (x[half:], labels[half:], noise[1]), 0.02)
+            (x[half:], labels[half:], noise[1]), INNER_LR_FLOOR)
         gradients.append(torch.autograd.grad(
             function(upstream), list(upstream.values())))
     for rank in ranks:
