@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .datasets import SynthDiveConfig, draw_contact_sheet, write_dataset
+from .utils.malloc import KEEP_FREED_MEMORY
 
 CONFIG_DIR = os.path.join('configs', 'tsm')
 BASELINE = 'tsm_r18_1xb16-1x1x8-8e_synthdive-rgb.py'
@@ -399,6 +400,8 @@ def _run_recognizer(name: str, config: str, root: str, work_dir: str,
     # Data loading and training share few cores: threads of OpenMP that wait
     # must not spin, which made training several times slower on a busy CPU.
     env.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    for variable, value in KEEP_FREED_MEMORY.items():
+        env.setdefault(variable, value)
     env['PYTHONPATH'] = os.pathsep.join(
         filter(None, [os.path.abspath(root),
                       env.get('PYTHONPATH')]))

@@ -11,7 +11,8 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
+                    Tuple)
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.models import DSTSModule  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
+from dsts_mmaction.utils.malloc import (  # noqa: E402
+    release_freed_memory, restart_keeping_freed_memory)
 from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
 from tools.bench_iterations import (Setting, Training,  # noqa: E402
@@ -234,28 +237,28 @@ def plain_mixing(num_neurons: int, mid_channels: int) -> Sides:
 
 
 ROWS: Dict[str, Row] = {
-    # A slow machine takes 18 s for an iteration of R50: few rounds.
+    # Two cores take 8 s for an iteration of R50: few rounds.
     'train_joint_vs_base':
     Row(f'training iteration, {R50}, with / without DSTS',
-        iterations('joint', 'base', R50, warmup=1),
+        iterations('joint', 'base', R50),
         at_most=1.05,
-        max_rounds=3),
+        max_rounds=7),
     'train_udl1_vs_joint':
     Row(f'training iteration, {R50}, UDL order 1 / joint',
-        iterations('udl1', 'joint', R50, warmup=1),
+        iterations('udl1', 'joint', R50),
         at_most=1.08,
-        max_rounds=3),
+        max_rounds=7),
     'train_udl2_vs_joint':
     Row(f'training iteration, {R50}, UDL order 2 / joint',
-        iterations('udl2', 'joint', R50, warmup=1),
+        iterations('udl2', 'joint', R50),
         at_most=1.15,
-        max_rounds=3),
+        max_rounds=7),
     'generic_vs_udl2':
     Row(f'training iteration, {R50}, UDL order 2, torch.func over the whole '
         'recognizer / ours',
         iterations('generic', 'udl2', R50, warmup=1),
         at_least=2,
-        max_rounds=2),
+        max_rounds=3),
     'mem_udl2_vs_base':
     Row(f'peak memory of training, {R50}, UDL order 2 / without DSTS',
         memory('udl2', 'base', R50),
@@ -297,13 +300,19 @@ ROWS: Dict[str, Row] = {
 }
 
 
-def measure(names: List[str], rounds: int) -> Dict[str, Ratio]:
-    results = {}
+def measure(names: List[str],
+            rounds: int) -> Iterator[Tuple[str, Row, Ratio]]:
     for name in track(names, 'Measuring'):
         row = ROWS[name]
-        results[name] = row.measure(min(rounds, row.max_rounds or rounds))
+        yield name, row, row.measure(min(rounds, row.max_rounds or rounds))
         gc.collect()  # a Runner and its hooks refer to each other
-    return results
+        release_freed_memory()
+
+
+def write(path: str, records: List[Dict]) -> None:
+    with open(f'{path}.tmp', 'w') as file:
+        json.dump(records, file, indent=2)
+    os.replace(f'{path}.tmp', path)
 
 
 def title(rounds: int) -> str:
@@ -333,14 +342,12 @@ def main() -> None:
     parser.add_argument('--json', help='write the results to this file')
     args = parser.parse_args()
 
-    results = measure(args.only, args.rounds)
     table = Table(title=title(args.rounds))
     for column in ('name', 'what', 'ratio', 'quartiles', 'bar', 'met',
                    'either side'):
         table.add_column(column, overflow='fold')
     records = []
-    for name, ratio in results.items():
-        row = ROWS[name]
+    for name, row, ratio in measure(args.only, args.rounds):
         met = row.met(ratio.value)
         records.append(
             dict(name=name, value=ratio.value, spread=ratio.spread,
@@ -350,13 +357,13 @@ def main() -> None:
             '{:.2f} to {:.2f}'.format(*ratio.spread), row.bar() or '',
             {None: '', True: 'yes', False: 'no'}[met],
             '{:.3f} / {:.3f} {}'.format(*ratio.sides, ratio.unit))
+        if args.json:  # after every row: a whole run takes long
+            write(args.json, records)
     Console(width=max(120, Console().width)).print(table)
-    if args.json:
-        temporary = f'{args.json}.tmp'
-        with open(temporary, 'w') as file:
-            json.dump(records, file, indent=2)
-        os.replace(temporary, args.json)
 
 
 if __name__ == '__main__':
+    # Or both sides would mostly time the kernel, which clears the pages of
+    # every large tensor anew.
+    restart_keeping_freed_memory()
     main()

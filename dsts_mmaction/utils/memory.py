@@ -1,5 +1,6 @@
 """Compare the peak memory of two things, each in processes of its own."""
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Callable, TypeVar
 
 import torch
 
+from .malloc import KEEP_FREED_MEMORY
 from .timing import Ratio, check_rounds, ratio_of
 
 T = TypeVar('T')
@@ -34,10 +36,19 @@ def measure_memory_ratio(numerator: Callable[[], int],
 
 
 def in_new_process(call: Callable[[], T]) -> T:
-    """What a picklable call returns in a process that did nothing before."""
+    """What a picklable call returns in a process that did nothing before.
+
+    Freed memory goes back to the kernel there, whatever this process does
+    with it (:data:`~dsts_mmaction.utils.malloc.KEEP_FREED_MEMORY`).
+    """
+    kept = {name: os.environ.pop(name) for name in KEEP_FREED_MEMORY
+            if name in os.environ}
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(call).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            return pool.submit(call).result()
+    finally:
+        os.environ.update(kept)
 
 
 def memory_growth(call: Callable[[], object]) -> int:

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import ConcatDataset, Subset
 
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import specialize, tsm
@@ -348,7 +349,10 @@ def test_a_last_batch_of_one_sample_is_skipped_and_counted(
     assert out.count('an upstream step was skipped (too few samples)') == 1
 
 
-def test_repeats_of_a_video_stay_in_one_half(tmp_path):
+@pytest.mark.parametrize('wrap', [
+    lambda dataset: dataset, lambda dataset: Subset(dataset, range(3)),
+    lambda dataset: ConcatDataset([dataset])])
+def test_repeats_of_a_video_stay_in_one_half(wrap, tmp_path):
     class Repeated(RandomClips):
         num_repeats = 3
 
@@ -356,9 +360,9 @@ def test_repeats_of_a_video_stay_in_one_half(tmp_path):
             return [super(Repeated, self).__getitem__(index)
                     for _ in range(self.num_repeats)]
 
-    runner = make_runner(
-        tmp_path, train_dataloader=loader(
-            Repeated(3), 3, collate_fn=dict(type='repeat_pseudo_collate')))
+    runner = make_runner(tmp_path, train_dataloader=loader(
+        wrap(Repeated(3)), 3,
+        collate_fn=dict(type='repeat_pseudo_collate')))
     seen = parts_seen(runner)
     assert seen == [[[[0]] * 3, [[1]] * 3 + [[2]] * 3]]
 

@@ -17,9 +17,9 @@ from ..upstream_downstream import (HeldOutLoader, Samples,
                                    make_tail, random_streams,
                                    routing_statistics, upstream_group)
 
-# What inner_lr='auto' does not go below: the longest of the steps compared in
-# docs/upstream_downstream.md that lowered the held-out loss all along, with
-# SGD and with AdamW (ours).
+# What inner_lr='auto' does not go below (ours): the longest of the compared
+# steps that lowered the held-out loss about as long as any did, with SGD and
+# with AdamW (docs/upstream_downstream.md).
 INNER_LR_FLOOR = 0.3
 # This hook's part of a checkpoint.
 STATE = 'upstream_downstream'

@@ -119,16 +119,21 @@ def check_batch_size(loader: DataLoader) -> None:
 
 
 def num_repeats(loader: DataLoader) -> int:
-    """Samples of one video that follow each other in a batch."""
-    return max(
-        getattr(dataset, 'num_repeats', 1)
-        for dataset in _unwrapped(loader.dataset))
+    """Samples of one video that follow each other in a batch.
+
+    RepeatAugDataset says so, also inside wrappers (``dataset``) and
+    concatenations (``datasets``).
+    """
+    return max(getattr(dataset, 'num_repeats', 1)
+               for dataset in _with_wrapped(loader.dataset))
 
 
-def _unwrapped(dataset: Any) -> Iterator[Any]:
-    while dataset is not None:
-        yield dataset
-        dataset = getattr(dataset, 'dataset', None)
+def _with_wrapped(dataset: Any) -> Iterator[Any]:
+    yield dataset
+    for inner in (getattr(dataset, 'dataset', None),
+                  *getattr(dataset, 'datasets', ())):
+        if inner is not None:
+            yield from _with_wrapped(inner)
 
 
 def _is_number(value: Any) -> bool:

@@ -12,9 +12,9 @@ kernel. What still grows with N is that product and the dense gradient of all
 kernels, both small beside the convolution until N and C are large.
 
 With ``F(w, k, g) = sum_{b,n,c} w[b,n,c] <k[n,c], g[b,c]>`` the functions here
-are its three partial derivatives: ``mix_kernels`` (by g), ``_scatter`` (by k)
-and ``_score`` (by w). Each one's backward is made of the other two, which is
-why they can be differentiated any number of times.
+are its three partial derivatives: ``mix_kernels`` (by g), ``_Scatter`` (by k)
+and ``_Score`` (by w). The backward of each is made of operations that can be
+differentiated, so all can be, any number of times.
 """
 from typing import Any, Optional, Tuple
 
@@ -54,7 +54,7 @@ class _MixKernels(torch.autograd.Function):
         weights, kernels, index = ctx.saved_tensors
         grad_weights = grad_kernels = None
         if ctx.needs_input_grad[0]:
-            grad_weights = _score(grad, kernels).to(weights.dtype)
+            grad_weights = _Score.apply(grad, kernels).to(weights.dtype)
         if ctx.needs_input_grad[1]:
             grad_kernels = _Scatter.apply(weights, grad, index)
         return grad_weights, grad_kernels, None
@@ -79,19 +79,45 @@ class _Scatter(torch.autograd.Function):
         weights, grad, index = ctx.saved_tensors
         grad_weights = grad_grad = None
         if ctx.needs_input_grad[0]:
-            grad_weights = _score(grad, grad_out).to(weights.dtype)
+            grad_weights = _Score.apply(grad, grad_out).to(weights.dtype)
         if ctx.needs_input_grad[1]:
             grad_grad = _MixKernels.apply(weights, grad_out, index)
         return grad_weights, grad_grad, None
 
 
-def _score(grad: Tensor, kernels: Tensor) -> Tensor:
+class _Score(torch.autograd.Function):
     """(B, C, D) gradients against (N, C, D) kernels to (B, N, C)."""
-    # Outside autocast: these products train the synapses, and bfloat16 would
-    # drown small differences between neurons.
-    with torch.autocast(grad.device.type, enabled=False):
-        products = torch.bmm(grad.transpose(0, 1), kernels.permute(1, 2, 0))
-    return products.permute(1, 2, 0)
+
+    @staticmethod
+    def forward(grad: Tensor, kernels: Tensor) -> Tensor:
+        # Outside autocast: these products train the synapses, and bfloat16
+        # would drown small differences between neurons.
+        with torch.autocast(grad.device.type, enabled=False):
+            products = torch.bmm(
+                grad.transpose(0, 1), kernels.permute(1, 2, 0))
+        return products.permute(1, 2, 0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Tuple, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any,
+                 grad_out: Tensor) -> Tuple[Optional[Tensor], ...]:
+        grad, kernels = ctx.saved_tensors
+        grad_grad = grad_kernels = None
+        with torch.autocast(grad.device.type, enabled=False):
+            # As it comes, no axis of a matrix is dense, and the products run
+            # ten times slower on the CPU.
+            scores = grad_out.permute(2, 0, 1).contiguous()
+            if ctx.needs_input_grad[0]:
+                grad_grad = torch.bmm(
+                    scores, kernels.transpose(0, 1)).transpose(0, 1)
+            if ctx.needs_input_grad[1]:
+                grad_kernels = torch.bmm(
+                    scores.transpose(1, 2),
+                    grad.transpose(0, 1)).transpose(0, 1)
+        return grad_grad, grad_kernels
 
 
 def _selected(weights: Tensor, index: Tensor) -> Tensor:
