@@ -627,38 +627,42 @@ def test_validation_is_left_alone(tmp_path):
     assert len(logged(runner, 'upstream_loss')) == 4
 
 
-def test_the_loss_scaler_is_only_read(tmp_path):
+def test_the_loss_scale_is_read_and_cancels(tmp_path):
     """It scales the simulated losses, and counts the main steps alone."""
-    runner = make_runner(tmp_path, count=16, optim=dict(
-        type='AmpOptimWrapper'))
-    hook, scales, states = hook_of(runner), [], []
-    before_train = hook.before_train
-
-    def install(runner):
+    scales, norms = [], []
+    for enabled in (True, False):
+        runner = make_runner(
+            tmp_path / str(enabled), count=16,
+            optim=dict(type='AmpOptimWrapper'))
+        hook = hook_of(runner)
         # As on a GPU; on the CPU, AmpOptimWrapper's scaler is off.
         scaler = torch.amp.GradScaler(
-            'cpu', init_scale=2.**12, growth_interval=2)
-        runner.optim_wrapper.loss_scaler = scaler
-        before_train(runner)
-        accumulate, learn = hook.learner.accumulate, hook._learn
+            'cpu', init_scale=2.**12, growth_interval=2, enabled=enabled)
+        before_train = hook.before_train
 
-        def watched(tr, val, inner_lr, loss_scale, routing):
-            scales.append(loss_scale)
-            return accumulate(tr, val, inner_lr, loss_scale, routing)
+        def install(runner):
+            runner.optim_wrapper.loss_scaler = scaler
+            before_train(runner)
+            accumulate, learn = hook.learner.accumulate, hook._learn
 
-        def learn_and_look(samples):
-            before = scaler.state_dict()
-            learn(samples)
-            states.append(scaler.state_dict() == before)
+            def watched(tr, val, inner_lr, loss_scale, routing):
+                scales.append(loss_scale)
+                return accumulate(tr, val, inner_lr, loss_scale, routing)
 
-        hook.learner.accumulate, hook._learn = watched, learn_and_look
+            def learn_and_look(samples):
+                before = scaler.state_dict()
+                learn(samples)
+                assert scaler.state_dict() == before
 
-    hook.before_train = install
-    runner.train()
-    assert scales == [2.**12, 2.**12, 2.**13, 2.**13]
-    assert all(states)
-    assert logged(runner, 'upstream_skipped')[-1] == 0
-    assert max(logged(runner, 'upstream_grad_norm')) < 100
+            hook.learner.accumulate, hook._learn = watched, learn_and_look
+
+        hook.before_train = install
+        runner.train()
+        norms.append(logged(runner, 'upstream_grad_norm'))
+    # Powers of two cancel exactly; the scale grows every second main step.
+    assert scales == [2.**12, 2.**12, 2.**13, 2.**13] + [1.0] * 4
+    assert len(norms[0]) == 4
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
