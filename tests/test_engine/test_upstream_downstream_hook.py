@@ -462,6 +462,12 @@ def test_a_non_finite_hyper_gradient_is_skipped(accumulative_counts,
     (dict(start=1.5), 'start .* got 1.5'),
     (dict(clip_grad=dict(norm=1)), r"clip_grad .* dict\(max_norm=...\)"),
     (dict(clip_grad=dict(type='value', max_norm=1)), 'clip_value=...'),
+    (dict(clip_grad=dict(max_norm=1, normtype=2)), "got .*'normtype'"),
+    (dict(clip_grad=dict(max_norm='x')), "clip_grad .* got .*'x'"),
+    (dict(param_scheduler='cosine'), "param_scheduler .* got 'cosine'"),
+    (dict(param_scheduler=[dict(by_epoch=True)]), 'the config of a scheduler'),
+    (dict(held_out=dict(type='VideoDataset')), 'got one without dataset'),
+    (dict(simulate_classifier='yes'), "True or False, got 'yes'"),
 ])
 def test_bad_options_are_named(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
@@ -679,3 +685,52 @@ def test_mixed_precision_on_a_gpu(dtype, order, tmp_path):
     assert all(torch.isfinite(p).all() for p in upstream(runner))
     assert all(not torch.equal(a, b)
                for a, b in zip(before, upstream(runner)))
+
+
+def test_a_test_run_needs_no_training(tmp_path):
+    make_runner(tmp_path).train()
+    loaders = dict(
+        test_dataloader=loader(RandomClips(4, seed=2), 2), test_cfg=dict(),
+        test_evaluator=dict(type='AccMetric'),
+        load_from=str(tmp_path / 'epoch_1.pth'))
+    runner = make_runner(tmp_path / 'test', **loaders)
+    assert 0 <= runner.test()['acc/top1'] <= 1
+    trained = make_runner(tmp_path / 'both', **loaders)
+    trained.train()
+    before = upstream(trained)
+    trained.test()
+    assert all(torch.equal(a, b) for a, b in zip(before, upstream(trained)))
+
+
+def test_frozen_kernels_leave_the_upstream_learning_rate_alone(tmp_path):
+    runner = make_runner(tmp_path, optim=dict(
+        paramwise_cfg=dict(dsts=dict(lr_mult=0))))
+    runner.train()
+    assert logged(runner, 'upstream_lr') == [0.01, 0.01]
+    assert logged(runner, 'upstream_inner_lr') == [0.3, 0.3]
+
+
+def test_the_hook_listed_twice_is_refused(tmp_path):
+    runner = make_runner(tmp_path, hooks=[dict(
+        type='UpstreamDownstreamHook', optimizer=dict(type='SGD', lr=1))])
+    with pytest.raises(ValueError, match='custom_hooks has Upstream.* 2 times'):
+        runner.train()
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(optimizer=dict(type='AdamWW', lr=1)), 'optimizer of Upstream.* '
+     'AdamWW is not in'),
+    (dict(optimizer=dict(type='SGD', lr=1, momentm=1)), 'optimizer of '
+     "UpstreamDownstreamHook cannot be built from .*'momentm'"),
+    (dict(param_scheduler=dict(type='CosineAnnealingLR', Tmax=3)),
+     "param_scheduler of UpstreamDownstreamHook cannot .*'Tmax'"),
+    (dict(held_out=dict(dataset=RandomClips(2), batch_sizes=1)),
+     "held_out of UpstreamDownstreamHook cannot be built"),
+    (dict(held_out=dict(loader(dict(
+        type='VideoDataset', ann_file='nowhere.txt', pipeline=[])))),
+     'held_out of UpstreamDownstreamHook cannot .*nowhere.txt'),
+])
+def test_what_cannot_be_built_is_named(options, message, tmp_path):
+    runner = make_runner(tmp_path, udl=options)
+    with pytest.raises(ValueError, match=message):
+        runner.train()

@@ -115,7 +115,7 @@ def test_udl_goes_on_from_a_joint_run(optimizer, tmp_path, capsys):
     runner.train()
     out = capsys.readouterr().out
     assert out.count('The checkpoint is of a joint run') == 1
-    assert out.count('of a run without this hook: its optimizer starts') == 1
+    assert 'starts afresh' in out
     (weights, main), = seen
     assert all(torch.equal(a, b) for a, b in zip(weights, upstream(joint)))
     # Momenta of the other parameters are there, each with its own.
@@ -185,3 +185,19 @@ def test_a_plain_checkpoint_of_another_kind_is_not_converted(tmp_path):
     module.expand.weight.requires_grad_(False)
     with pytest.raises(ValueError, match='parameter group'):
         runner.train()
+
+
+@pytest.mark.parametrize('options, lr', [
+    (dict(optimizer=dict(type='SGD', lr=0.2, momentum=0.9)), [0.2 * 5 / 6]),
+    (dict(optimizer=dict(type='AdamW', lr=0.2),
+          param_scheduler=dict(type='ConstantLR', factor=0.5)), [0.1])])
+def test_another_optimizer_or_schedule_starts_afresh(options, lr, tmp_path,
+                                                     capsys):
+    make_runner(tmp_path).train()
+    capsys.readouterr()
+    runner = make_runner(tmp_path, udl=options, epochs=2, resume=True)
+    runner.train()
+    out = capsys.readouterr().out
+    assert out.count('the upstream optimizer and its schedule start') == 1
+    assert 'is not defined in message_hub' not in out
+    assert logged(runner, 'upstream_lr')[0] == pytest.approx(lr[0])

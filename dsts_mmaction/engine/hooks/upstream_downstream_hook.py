@@ -1,7 +1,7 @@
 """Upstream-Downstream Learning during MMEngine's ordinary training."""
 import copy
 import logging
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Set, Union
 
 from mmaction.registry import HOOKS
 from mmengine.dist import get_rank
@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmengine.utils import apply_to
 
 from ..upstream_downstream import (HeldOutLoader, Samples,
@@ -93,7 +93,8 @@ class UpstreamDownstreamHook(Hook):
                                         List[Dict[str, Any]]] = None,
                  simulate_classifier: bool = False) -> None:
         checks.check_options(optimizer, order, inner_lr, held_out, interval,
-                             start, clip_grad)
+                             start, clip_grad, param_scheduler,
+                             simulate_classifier)
         self.optimizer = optimizer
         self.order = order
         self.inner_lr = inner_lr
@@ -103,7 +104,9 @@ class UpstreamDownstreamHook(Hook):
         self.clip_grad = clip_grad
         self.param_scheduler = param_scheduler
         self.simulate_classifier = simulate_classifier
+        self.learner: Optional[UpstreamLearner] = None
         self.skipped = dict(non_finite=0, too_few_samples=0)
+        self._logged: Set[str] = set()
         self._waiting = False
         self._warned_epoch = -1
 
@@ -111,6 +114,10 @@ class UpstreamDownstreamHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check what this works with and build the upstream optimizer."""
+        # A validation or test run has no train loop that is built.
+        if self.learner is not None or not isinstance(runner._train_loop,
+                                                      BaseLoop):
+            return
         # Nothing goes onto the model yet: EMAHook copies it about now.
         checks.check_runner(runner)
         model = runner.model
@@ -134,7 +141,8 @@ class UpstreamDownstreamHook(Hook):
                            'clips: held-out samples are not quite held out. '
                            'A dataloader config as held_out avoids that.')
         else:
-            self._loader = HeldOutLoader(self.held_out, runner.seed)
+            self._loader = checks.build('held_out', HeldOutLoader,
+                                        self.held_out, runner.seed)
 
     def before_train(self, runner: Runner) -> None:
         """Listen for features on the model."""
@@ -244,6 +252,7 @@ class UpstreamDownstreamHook(Hook):
         else:
             self._log(upstream_grad_norm=step.grad_norm)
         self._log(
+            upstream_inner_lr=self._inner_lr(),
             upstream_lr=optimizer.param_groups[0]['lr'],
             upstream_skipped=sum(self.skipped.values()))
 
@@ -267,6 +276,8 @@ class UpstreamDownstreamHook(Hook):
 
     def _schedule(self) -> float:
         """The main learning rate as a multiple of the configured one."""
+        if self._configured_lr == 0:  # lr_mult=0: nothing to follow
+            return 1.0
         group = upstream_group(self._runner.optim_wrapper.optimizer)
         return group['lr'] / self._configured_lr
 
@@ -281,7 +292,7 @@ class UpstreamDownstreamHook(Hook):
             by_epoch = config.get('by_epoch', True)
             end = runner.max_epochs if by_epoch else runner.max_iters
             schedulers.append(
-                PARAM_SCHEDULERS.build({
+                checks.build('param_scheduler', PARAM_SCHEDULERS.build, {
                     'end': end, **config
                 }, default_args=dict(
                     optimizer=self.learner.optimizer,
@@ -293,8 +304,13 @@ class UpstreamDownstreamHook(Hook):
     def before_save_checkpoint(self, runner: Runner,
                                checkpoint: Dict[str, Any]) -> None:
         """Add what a resumed run needs."""
+        # Keys without a value would be warned of, one by one, on resume.
+        hub = checkpoint.get('message_hub', {})
+        for name in self._logged:
+            hub.get('resumed_keys', {}).pop(name, None)
         checkpoint[STATE] = apply_to(
             dict(
+                type=self.optimizer['type'],
                 optimizer=self.learner.optimizer.state_dict(),
                 param_schedulers=[s.state_dict() for s in self._schedulers],
                 skipped=dict(self.skipped),
@@ -305,17 +321,23 @@ class UpstreamDownstreamHook(Hook):
     def after_load_checkpoint(self, runner: Runner,
                               checkpoint: Dict[str, Any]) -> None:
         """Go on from a checkpoint that is resumed."""
-        if not runner._resume:
+        if self.learner is None or not runner._resume:
             return
         if STATE not in checkpoint:
-            self._warn('the checkpoint is of a run without this hook: its '
-                       'optimizer starts afresh.')
-            return
+            return  # convert_upstream_group says so
         state = checkpoint[STATE]
-        self.learner.optimizer.load_state_dict(state['optimizer'])
-        for scheduler, saved in zip(self._schedulers,
-                                    state['param_schedulers']):
-            scheduler.load_state_dict(saved)
+        if (state['type'] == self.optimizer['type'] and len(
+                state['param_schedulers']) == len(self._schedulers)):
+            self.learner.optimizer.load_state_dict(state['optimizer'])
+            for scheduler, saved in zip(self._schedulers,
+                                        state['param_schedulers']):
+                scheduler.load_state_dict(saved)
+        else:
+            self._warn(
+                'optimizer.type or the number of schedulers in '
+                'param_scheduler is not that of the run that is resumed '
+                f'({state["type"]}, {len(state["param_schedulers"])}): the '
+                'upstream optimizer and its schedule start afresh.')
         self.skipped.update(state['skipped'])
         for statistics, saved in zip(self._statistics.values(),
                                      state['routing']):
@@ -328,9 +350,9 @@ class UpstreamDownstreamHook(Hook):
     def _log(self, **scalars: float) -> None:
         # Not into the checkpoint: a joint run that is resumed from it would
         # log the last values on and on.
-        self._runner.message_hub.update_scalars(
-            {f'train/{name}': value for name, value in scalars.items()},
-            resumed=False)
+        values = {f'train/{name}': value for name, value in scalars.items()}
+        self._logged.update(values)
+        self._runner.message_hub.update_scalars(values, resumed=False)
 
     def _log_routing(self, routing: Dict[Any, list]) -> None:
         collapsed = []

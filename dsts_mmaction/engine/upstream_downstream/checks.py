@@ -9,14 +9,20 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from .building import build
 from .learner import UpstreamLearner
 from .upstream_group import upstream_group
 
+__all__ = [
+    'build', 'check_batch_size', 'check_learner', 'check_options',
+    'check_runner', 'num_repeats'
+]
 _HOOK = 'UpstreamDownstreamHook'
 
 
 def check_options(optimizer: Any, order: Any, inner_lr: Any, held_out: Any,
-                  interval: Any, start: Any, clip_grad: Any) -> None:
+                  interval: Any, start: Any, clip_grad: Any,
+                  param_scheduler: Any, simulate_classifier: Any) -> None:
     """Check the hook's own options.
 
     Raises:
@@ -42,13 +48,27 @@ def check_options(optimizer: Any, order: Any, inner_lr: Any, held_out: Any,
                 or value < least):
             raise ValueError(f'{name} of {_HOOK} must be an integer of '
                              f'{least} or more, got {value!r}.')
-    if clip_grad is not None and (not isinstance(clip_grad, dict)
-                                  or ('clip_value' if clip_grad.get('type')
-                                      == 'value' else 'max_norm')
-                                  not in clip_grad):
+    if clip_grad is not None and not _can_clip(clip_grad):
         raise ValueError(
-            f'clip_grad of {_HOOK} must be dict(max_norm=...) or '
-            f"dict(type='value', clip_value=...), got {clip_grad!r}.")
+            f'clip_grad of {_HOOK} must be dict(max_norm=...), with norm_type '
+            "if wanted, or dict(type='value', clip_value=...), got "
+            f'{clip_grad!r}.')
+    if isinstance(held_out, dict) and 'dataset' not in held_out:
+        raise ValueError(
+            f'held_out of {_HOOK} must be the config of a dataloader, such as '
+            'dict(batch_size=8, num_workers=2, sampler=dict(...), '
+            f'dataset=dict(...)); got one without dataset: {held_out!r}.')
+    schedulers = param_scheduler or []
+    if isinstance(schedulers, dict):
+        schedulers = [schedulers]
+    if not isinstance(schedulers, (list, tuple)) or not all(
+            isinstance(each, dict) and 'type' in each for each in schedulers):
+        raise ValueError(
+            f'param_scheduler of {_HOOK} must be the config of a scheduler, '
+            f'or a list of them, got {param_scheduler!r}.')
+    if not isinstance(simulate_classifier, bool):
+        raise ValueError(f'simulate_classifier of {_HOOK} must be True or '
+                         f'False, got {simulate_classifier!r}.')
 
 
 def check_runner(runner: Runner) -> None:
@@ -67,6 +87,10 @@ def check_runner(runner: Runner) -> None:
             f'{_HOOK} works with one process and with '
             'MMDistributedDataParallel, not with model_wrapper_cfg.type '
             f'{type(runner.model).__name__!r}.')
+    listed = [type(hook).__name__ for hook in runner.hooks].count(_HOOK)
+    if listed > 1:
+        raise ValueError(f'custom_hooks has {_HOOK} {listed} times: list it '
+                         'once.')
     if not isinstance(runner.optim_wrapper, OptimWrapper):
         raise ValueError(f'{_HOOK} works with a single OptimWrapper, not '
                          f'with {type(runner.optim_wrapper).__name__}.')
@@ -134,6 +158,19 @@ def _with_wrapped(dataset: Any) -> Iterator[Any]:
                   *getattr(dataset, 'datasets', ())):
         if inner is not None:
             yield from _with_wrapped(inner)
+
+
+def _can_clip(options: Any) -> bool:
+    if not isinstance(options, dict):
+        return False
+    options = dict(options)
+    if options.pop('type', 'norm') == 'value':
+        needed, allowed = 'clip_value', {'clip_value', 'foreach'}
+    else:
+        needed = 'max_norm'
+        allowed = {'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach'}
+    return (set(options) <= allowed and _is_number(options.get(needed))
+            and options[needed] > 0)
 
 
 def _is_number(value: Any) -> bool:

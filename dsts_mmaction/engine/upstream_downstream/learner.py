@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from ...models.dsts.hyper_gradient import HyperGradient, hyper_gradient
 from ...models.unspecialized import dsts_modules
+from .building import build
 from .samples import Samples
 from .tails import Tail
 
@@ -158,7 +159,8 @@ class UpstreamLearner:
         group: Dict[str, Any] = dict(params=list(self.upstream.values()))
         if 'weight_decay' not in config:
             group['weight_decay'] = 0.0
-        return OPTIMIZERS.build(dict(config, params=[group]))
+        return build('optimizer', OPTIMIZERS.build,
+                     dict(config, params=[group]))
 
     def _clip(self, parameters: List[Tensor]) -> None:
         if self.clip_grad is None:
