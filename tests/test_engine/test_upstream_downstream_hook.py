@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, Subset
 
+from dsts_mmaction.engine.upstream_downstream import checks
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import specialize, tsm
 from tests.runners import (MODELS, RandomClips, hook_of, loader, logged,
@@ -713,7 +714,7 @@ def test_frozen_kernels_leave_the_upstream_learning_rate_alone(tmp_path):
 def test_the_hook_listed_twice_is_refused(tmp_path):
     runner = make_runner(tmp_path, hooks=[dict(
         type='UpstreamDownstreamHook', optimizer=dict(type='SGD', lr=1))])
-    with pytest.raises(ValueError, match='custom_hooks has Upstream.* 2 times'):
+    with pytest.raises(ValueError, match='custom_hooks has .* 2 times'):
         runner.train()
 
 
@@ -734,3 +735,14 @@ def test_what_cannot_be_built_is_named(options, message, tmp_path):
     runner = make_runner(tmp_path, udl=options)
     with pytest.raises(ValueError, match=message):
         runner.train()
+
+
+def test_other_wrappers_and_runners_are_refused(tmp_path):
+    runner = make_runner(tmp_path)
+    runner.model = torch.nn.DataParallel(runner.model)
+    with pytest.raises(ValueError, match="not with model_wrapper_cfg.type "
+                       "'DataParallel'"):
+        runner.train()
+    with pytest.raises(ValueError, match='works with the Runner of MMEngine, '
+                       'not with object'):
+        checks.check_runner(object())
