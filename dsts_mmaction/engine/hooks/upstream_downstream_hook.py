@@ -12,8 +12,8 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import BaseLoop, Runner
 from mmengine.utils import apply_to
 
-from ..upstream_downstream import (HeldOutLoader, Samples,
-                                   UpstreamLearner, checks, derive_seed, half,
+from ..upstream_downstream import (HeldOutLoader, Samples, UpstreamLearner,
+                                   build, checks, derive_seed, half,
                                    make_tail, random_streams,
                                    routing_statistics, upstream_group)
 
@@ -141,8 +141,8 @@ class UpstreamDownstreamHook(Hook):
                            'clips: held-out samples are not quite held out. '
                            'A dataloader config as held_out avoids that.')
         else:
-            self._loader = checks.build('held_out', HeldOutLoader,
-                                        self.held_out, runner.seed)
+            self._loader = build('held_out', HeldOutLoader, self.held_out,
+                                 runner.seed)
 
     def before_train(self, runner: Runner) -> None:
         """Listen for features on the model."""
@@ -292,7 +292,7 @@ class UpstreamDownstreamHook(Hook):
             by_epoch = config.get('by_epoch', True)
             end = runner.max_epochs if by_epoch else runner.max_iters
             schedulers.append(
-                checks.build('param_scheduler', PARAM_SCHEDULERS.build, {
+                build('param_scheduler', PARAM_SCHEDULERS.build, {
                     'end': end, **config
                 }, default_args=dict(
                     optimizer=self.learner.optimizer,

@@ -9,14 +9,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from .building import build
 from .learner import UpstreamLearner
 from .upstream_group import upstream_group
 
-__all__ = [
-    'build', 'check_batch_size', 'check_learner', 'check_options',
-    'check_runner', 'num_repeats'
-]
 _HOOK = 'UpstreamDownstreamHook'
 
 

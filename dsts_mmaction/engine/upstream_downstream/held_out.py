@@ -23,9 +23,8 @@ class HeldOutLoader:
             copy.deepcopy(dataloader), seed=seed)
         if len(self.loader) == 0:
             raise ValueError(
-                'held_out of UpstreamDownstreamHook is a dataloader without '
-                f'a batch: its dataset has {len(self.loader.dataset)} '
-                'samples.')
+                'it is a dataloader without a batch: its dataset has '
+                f'{len(self.loader.dataset)} samples.')
         self.epoch = 0
         self.position = 0
         self._iterator = None

@@ -1,7 +1,7 @@
 """Steps 1 and 2 of Upstream-Downstream Learning on a recognizer."""
 import math
-from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from contextlib import ExitStack
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
 from mmengine.dist import all_reduce
@@ -90,7 +90,13 @@ class UpstreamLearner:
         Returns:
             The loss on the held-out samples after the simulated step.
         """
-        with self._recorded(routing):
+
+        def record(module: nn.Module, args: tuple, output: Any) -> None:
+            routing.setdefault(module, []).append(output.routing)
+
+        with ExitStack() as handles:
+            for module in self.modules:
+                handles.enter_context(module.register_forward_hook(record))
             result: HyperGradient = hyper_gradient(
                 self._loss, self.upstream, self.downstream, simulated_on,
                 held_out, inner_lr, self.order, loss_scale)
@@ -140,19 +146,6 @@ class UpstreamLearner:
         losses = functional_call(self.tail, (others, parameters, buffers),
                                  (samples, ))
         return self.recognizer.parse_losses(losses)[0]
-
-    @contextmanager
-    def _recorded(self, routing: Routing) -> Iterator[None]:
-
-        def record(module: nn.Module, args: tuple, output: Any) -> None:
-            routing.setdefault(module, []).append(output.routing)
-
-        handles = [m.register_forward_hook(record) for m in self.modules]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _build_optimizer(self,
                          config: Dict[str, Any]) -> torch.optim.Optimizer:

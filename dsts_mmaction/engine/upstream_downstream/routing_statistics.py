@@ -42,7 +42,7 @@ class RoutingStatistics:
         counts = routing.new_zeros(len(routing), self.module.num_neurons)
         counts.scatter_add_(1, routing, torch.ones_like(routing))
         self.counts.append(counts.cpu())
-        samples = sum(int(each[0].sum()) for each in self.counts)
+        samples = self._samples()
         while samples - int(self.counts[0][0].sum()) >= self.window:
             samples -= int(self.counts.popleft()[0].sum())
 
@@ -57,8 +57,7 @@ class RoutingStatistics:
         - ``dsts_spatial_share``: the share of spatial channels, over all
           neurons.
         """
-        shares = torch.stack(list(self.counts)).sum(0).double()
-        shares /= shares.sum(1, keepdim=True)
+        shares = self._shares()
         entropy = torch.special.entr(shares).sum(1)
         if self.module.num_neurons > 1:
             entropy /= torch.tensor(float(self.module.num_neurons)).log()
@@ -74,14 +73,22 @@ class RoutingStatistics:
 
     def collapsed(self) -> List[str]:
         """The layers whose full window one neuron nearly fills, by name."""
-        counts = torch.stack(list(self.counts)).sum(0)
-        if self.module.num_neurons == 1 or counts[0].sum() < self.window:
+        if self.module.num_neurons == 1 or self._samples() < self.window:
             return []
-        shares = counts.amax(1) / counts[0].sum()
+        largest = self._shares().amax(1).tolist()
         return [
             f'{self.suffix}_layer{i + 1}'.lstrip('_')
-            for i, share in enumerate(shares.tolist()) if share >= COLLAPSED
+            for i, share in enumerate(largest) if share >= COLLAPSED
         ]
+
+    def _samples(self) -> int:
+        """Samples in the window."""
+        return sum(int(each[0].sum()) for each in self.counts)
+
+    def _shares(self) -> Tensor:
+        """Share of the window that a neuron got, (num_layers, N)."""
+        counts = torch.stack(list(self.counts)).sum(0).double()
+        return counts / counts.sum(1, keepdim=True)
 
     def state_dict(self) -> List[Tensor]:
         """The counts of the window's batches."""

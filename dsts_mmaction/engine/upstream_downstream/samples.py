@@ -1,9 +1,9 @@
 """The samples that Upstream-Downstream Learning divides between its steps."""
-from typing import Any, Dict, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from torch import Tensor
 
-Features = Union[Tensor, Sequence[Tensor]]
+from ...models.specializer import Features
 
 
 class Samples(NamedTuple):

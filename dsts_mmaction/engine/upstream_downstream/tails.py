@@ -4,6 +4,8 @@ The parameters before the DSTS module are constants of the simulated step, so
 its features are computed once, and what comes after it, the tail, runs again
 on parts of them. The one place that knows where features can be taken.
 """
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Callable, Dict, Sequence, Tuple
 
@@ -20,28 +22,22 @@ from .samples import Samples
 Losses = Dict[str, Tensor]
 
 
-class Tail(nn.Module):
+class Tail(nn.Module, ABC):
     """Losses as a function of samples whose features are known."""
 
-    #: Whether the features can be taken from the ordinary training step.
+    #: Whether the features can be taken from the ordinary training step, by
+    #: ``listen`` and ``stop_listening``.
     shares = True
 
+    @abstractmethod
     def forward(self, samples: Samples) -> Losses:
         """The recognizer's losses on the samples."""
-        raise NotImplementedError
 
+    @abstractmethod
     def classifier(self) -> nn.Module:
         """The recognizer's own head."""
-        raise NotImplementedError
 
-    def listen(self, listener: Callable[[Samples], None]) -> None:
-        """Call the listener whenever features reach the DSTS module."""
-        raise NotImplementedError
-
-    def stop_listening(self) -> None:
-        """Undo :meth:`listen`."""
-        raise NotImplementedError
-
+    @abstractmethod
     def capture(self, recognizer: nn.Module, data: Dict[str, Any]) -> Samples:
         """Compute the features of a batch without a trace on the model.
 
@@ -52,7 +48,6 @@ class Tail(nn.Module):
             recognizer: The recognizer, not wrapped.
             data: A preprocessed batch.
         """
-        raise NotImplementedError
 
 
 class _Reached(Exception):
@@ -65,10 +60,12 @@ class _AdapterTail(Tail):
     adapter: nn.Module
 
     def listen(self, listener: Callable[[Samples], None]) -> None:
+        """Call the listener whenever features reach the DSTS module."""
         self.adapter.feature_listener = (
             lambda *reached: listener(Samples(*reached)))
 
     def stop_listening(self) -> None:
+        """Undo :meth:`listen`."""
         self.adapter.feature_listener = None
 
     def capture(self, recognizer: nn.Module, data: Dict[str, Any]) -> Samples:
@@ -150,15 +147,12 @@ class RecognizerTail(Tail):
                 return args
             return (features, *args[1:])
 
-        handles = [
-            module.register_forward_pre_hook(partial(replace, features))
-            for module, features in zip(dsts_modules(self.recognizer), known)
-        ]
-        try:
+        with ExitStack() as handles:
+            for module, features in zip(dsts_modules(self.recognizer), known):
+                handles.enter_context(
+                    module.register_forward_pre_hook(
+                        partial(replace, features)))
             return self.recognizer(inputs, samples.data_samples, mode='loss')
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def classifier(self) -> nn.Module:
         return self.recognizer.cls_head
@@ -170,12 +164,10 @@ class RecognizerTail(Tail):
             reached[module] = args[0]
 
         modules = list(dsts_modules(recognizer))
-        handles = [m.register_forward_pre_hook(keep) for m in modules]
-        try:
+        with ExitStack() as handles:
+            for module in modules:
+                handles.enter_context(module.register_forward_pre_hook(keep))
             _forward(recognizer, data)
-        finally:
-            for handle in handles:
-                handle.remove()
         features = (data['inputs'], *(reached[m] for m in modules))
         return Samples(features, data['data_samples'], {})
 

@@ -39,15 +39,18 @@ def mix_kernels(weights: Tensor, kernels: Tensor, index: Tensor) -> Tensor:
     return _MixKernels.apply(weights, kernels, index)
 
 
-class _MixKernels(torch.autograd.Function):
-
-    @staticmethod
-    def forward(weights: Tensor, kernels: Tensor, index: Tensor) -> Tensor:
-        return _selected(weights, index).to(kernels.dtype) * kernels[index]
+class _SavesInputs(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Tuple, output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+
+
+class _MixKernels(_SavesInputs):
+
+    @staticmethod
+    def forward(weights: Tensor, kernels: Tensor, index: Tensor) -> Tensor:
+        return _selected(weights, index).to(kernels.dtype) * kernels[index]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
@@ -60,7 +63,7 @@ class _MixKernels(torch.autograd.Function):
         return grad_weights, grad_kernels, None
 
 
-class _Scatter(torch.autograd.Function):
+class _Scatter(_SavesInputs):
     """(B, N, C) weights and (B, C, D) gradients to (N, C, D)."""
 
     @staticmethod
@@ -68,10 +71,6 @@ class _Scatter(torch.autograd.Function):
         out = grad.new_zeros((weights.shape[1], ) + grad.shape[1:])
         selected = _selected(weights, index).to(grad.dtype)
         return out.index_add_(0, index, selected * grad)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Tuple, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any,
@@ -85,7 +84,7 @@ class _Scatter(torch.autograd.Function):
         return grad_weights, grad_grad, None
 
 
-class _Score(torch.autograd.Function):
+class _Score(_SavesInputs):
     """(B, C, D) gradients against (N, C, D) kernels to (B, N, C)."""
 
     @staticmethod
@@ -96,10 +95,6 @@ class _Score(torch.autograd.Function):
             products = torch.bmm(
                 grad.transpose(0, 1), kernels.permute(1, 2, 0))
         return products.permute(1, 2, 0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Tuple, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any,
