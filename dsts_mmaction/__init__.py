@@ -11,7 +11,7 @@ from . import compat
 # Before anything below: it imports mmaction.models.
 compat.apply()
 
-from . import engine, models  # noqa: E402
+from . import engine, evaluation, models  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['__version__', 'engine', 'models']
+__all__ = ['__version__', 'engine', 'evaluation', 'models']

@@ -1,0 +1,38 @@
+"""Write files whole or not at all."""
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import IO, Any, Iterator, Union
+
+
+@contextlib.contextmanager
+def write_atomically(path: Union[str, Path],
+                     mode: str = 'w') -> Iterator[IO]:
+    """Open a file that takes its place at ``path`` once it is complete.
+
+    Directories are made. After an error, whatever was at ``path`` is still
+    there.
+
+    Args:
+        path: Where the file is to be.
+        mode: ``'w'`` (UTF-8) or ``'wb'``.
+    """
+    path = os.fspath(path)
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    part = f'{path}.{os.getpid()}.part'
+    try:
+        encoding = None if 'b' in mode else 'utf-8'
+        with open(part, mode, encoding=encoding) as file:
+            yield file
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
+
+
+def write_json(path: Union[str, Path], value: Any) -> None:
+    """Write a value as JSON, whole or not at all."""
+    with write_atomically(path) as file:
+        json.dump(value, file)
+        file.write('\n')
