@@ -26,6 +26,7 @@ from rich.table import Table
 
 from .datasets import SynthDiveConfig, draw_contact_sheet, write_dataset
 from .utils.malloc import KEEP_FREED_MEMORY
+from .utils.markdown import markdown_table
 
 CONFIG_DIR = os.path.join('configs', 'tsm')
 BASELINE = 'tsm_r18_1xb16-1x1x8-8e_synthdive-rgb.py'
@@ -183,13 +184,6 @@ def result_rows(results: List[Result]) -> List[List[str]]:
             'n/a' if seconds is None else f'{seconds:.3f}'
         ])
     return rows
-
-
-def markdown_table(rows: List[List[str]]) -> str:
-    """A Markdown table of rows of text, header first."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, '| :-- |' + ' --: |' * (len(rows[0]) - 1))
-    return '\n'.join(lines) + '\n'
 
 
 def rich_table(rows: List[List[str]]) -> Table:
