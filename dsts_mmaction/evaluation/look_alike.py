@@ -43,7 +43,8 @@ def read_class_names(path: Union[str, Path]) -> List[str]:
     if path.suffix == '.json':
         names = _parse_json(path, text)
         if isinstance(names, dict):
-            names = sorted(names, key=lambda name: int(names[name]))
+            by_label = {str(label): name for name, label in names.items()}
+            names = [by_label.get(str(i)) for i in range(len(names))]
     else:
         names = [line.strip() for line in text.strip().splitlines()]
     if not isinstance(names, list) or not all(
