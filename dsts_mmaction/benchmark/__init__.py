@@ -1,0 +1,1 @@
+"""Compare recognizers with and without DSTS over variants and seeds."""
