@@ -67,12 +67,15 @@ def dense_layer(layer, z, noise, temperature, training,
     """One layer; returns the features, the scores and the routing."""
     linear, neurons = layer.synapse.linear, layer.neurons
     scores = z.mean((2, 3, 4)) @ linear.weight.t() + linear.bias
+    gates = torch.ones(*neurons.spatial_kernels.shape[:2], 2).to(z)
     if training:
         routing = choose(scores, noise.synapse, temperature)
-        gates = choose(neurons.gate_logits, noise.gates, temperature)
+        if neurons.gate_logits is not None:
+            gates = choose(neurons.gate_logits, noise.gates, temperature)
     else:
         routing = one_hot_argmax(scores)
-        gates = one_hot_argmax(neurons.gate_logits)
+        if neurons.gate_logits is not None:
+            gates = one_hot_argmax(neurons.gate_logits)
     mixed = 0
     for n in range(scores.shape[1]):
         spatial = F.conv3d(

@@ -25,19 +25,20 @@ shapes = dict(
     num_neurons=st.integers(1, 6),
     num_layers=st.integers(1, 3),
     channels=st.integers(1, 5),
-    temperature=st.sampled_from([0.3, 1.0, 2.5]))
+    temperature=st.sampled_from([0.3, 1.0, 2.5]),
+    gates=st.booleans())
 
 
 @settings(max_examples=30, deadline=None)
 @given(**shapes)
 def test_training_forward_and_gradients_equal_dense(batch, size, num_neurons,
                                                     num_layers, channels,
-                                                    temperature):
+                                                    temperature, gates):
     if batch * size[0] * size[1] * size[2] == 1:
         return
     module = make(
         channels, num_neurons=num_neurons, num_layers=num_layers,
-        temperature=temperature, balance_loss_weight=0.7,
+        temperature=temperature, gates=gates, balance_loss_weight=0.7,
         router_z_loss_weight=0.3)
     x = torch.randn(batch, channels, *size, dtype=torch.float64,
                     requires_grad=True)
@@ -76,9 +77,10 @@ def test_every_upstream_gradient_is_non_zero():
 @settings(max_examples=30, deadline=None)
 @given(**shapes)
 def test_evaluation_dispatch_equals_dense(batch, size, num_neurons,
-                                          num_layers, channels, temperature):
+                                          num_layers, channels, temperature,
+                                          gates):
     module = make(channels, num_neurons=num_neurons, num_layers=num_layers,
-                  temperature=temperature).eval()
+                  temperature=temperature, gates=gates).eval()
     x = torch.randn(batch, channels, *size, dtype=torch.float64)
     features, _, routing = dense_forward(module, x)
     output = module(x)
@@ -245,6 +247,15 @@ def test_parameters_are_partitioned():
     }
 
 
+def test_without_gates_only_synapses_are_upstream():
+    module = make(gates=False)
+    upstream = [id(p) for p in module.upstream_parameters()]
+    assert {n for n, p in module.named_parameters() if id(p) in upstream} == {
+        f'layers.{i}.synapse.linear.{n}' for i in range(2)
+        for n in ('weight', 'bias')
+    }
+
+
 def test_noise_comes_from_the_given_generator():
     module = make()
     draws = [module.sample_noise(4, torch.Generator().manual_seed(s))
@@ -331,6 +342,7 @@ def test_losses_tell_balance_from_collapse():
     (dict(num_layers=-1), 'num_layers must be an integer of 1 or more'),
     (dict(mid_channels=2.5), 'mid_channels must be an integer of 1 or more'),
     (dict(in_channels=0), 'in_channels must be an integer of 1 or more'),
+    (dict(gates=1), 'gates must be True or False, got 1'),
     (dict(temperature=0), 'temperature must be a number greater than 0, '
      'got 0'),
     (dict(temperature='warm'), "greater than 0, got 'warm'"),

@@ -55,7 +55,7 @@ class RoutingStatistics:
           neuron got;
         - ``dsts_dead_neurons``: how many neurons got none;
         - ``dsts_spatial_share``: the share of spatial channels, over all
-          neurons.
+          neurons; not without gates.
         """
         shares = self._shares()
         entropy = torch.special.entr(shares).sum(1)
@@ -64,11 +64,12 @@ class RoutingStatistics:
         scalars = {}
         for i, layer in enumerate(self.module.layers):
             name = f'{self.suffix}_layer{i + 1}'
-            spatial = layer.neurons.spatial_channels().double().mean()
             scalars[f'dsts_usage_entropy{name}'] = entropy[i].item()
             scalars[f'dsts_largest_share{name}'] = shares[i].max().item()
             scalars[f'dsts_dead_neurons{name}'] = (shares[i] == 0).sum().item()
-            scalars[f'dsts_spatial_share{name}'] = spatial.item()
+            if self.module.gates:
+                spatial = layer.neurons.spatial_channels().double().mean()
+                scalars[f'dsts_spatial_share{name}'] = spatial.item()
         return scalars
 
     def collapsed(self) -> List[str]:

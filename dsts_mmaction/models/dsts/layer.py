@@ -14,10 +14,10 @@ class LayerNoise(NamedTuple):
 
     Attributes:
         synapse: Shape (B, N).
-        gates: Shape (N, M, 2).
+        gates: Shape (N, M, 2); None without gates.
     """
     synapse: Tensor
-    gates: Tensor
+    gates: Optional[Tensor]
 
 
 class LayerOutput(NamedTuple):
@@ -42,14 +42,19 @@ class DSTSLayer(nn.Module):
         channels: Channels M, in and out.
         num_neurons: Number N of specialized neurons.
         temperature: Temperature of synapse and gates.
+        gates: Whether the neurons' channels have gates.
     """
 
-    def __init__(self, channels: int, num_neurons: int,
-                 temperature: float) -> None:
+    def __init__(self,
+                 channels: int,
+                 num_neurons: int,
+                 temperature: float,
+                 gates: bool = True) -> None:
         super().__init__()
         self.temperature = temperature
         self.synapse = Synapse(channels, num_neurons)
-        self.neurons = SpecializedNeurons(channels, num_neurons, temperature)
+        self.neurons = SpecializedNeurons(channels, num_neurons, temperature,
+                                          gates)
         self.norm = nn.BatchNorm3d(channels)
 
     def forward(self, z: Tensor, noise: Optional[LayerNoise] = None

@@ -48,6 +48,8 @@ class DSTSModule(nn.Module):
         mid_channels: Inner channels M. Defaults to a quarter of
             ``in_channels``, at least 16 and at most 256.
         temperature: Temperature of the Gumbel-softmax of synapses and gates.
+        gates: Whether every channel of a neuron learns to be spatial or
+            temporal. Without, it is both, at the cost of two operators.
         balance_loss_weight: Weight of the balance loss, summed over layers.
         router_z_loss_weight: Weight of the router z-loss, summed over layers.
 
@@ -61,6 +63,7 @@ class DSTSModule(nn.Module):
                  num_layers: int = 3,
                  mid_channels: Optional[int] = None,
                  temperature: float = 1.0,
+                 gates: bool = True,
                  balance_loss_weight: float = 0.01,
                  router_z_loss_weight: float = 0.001) -> None:
         super().__init__()
@@ -73,6 +76,8 @@ class DSTSModule(nn.Module):
         if not _is_number(temperature) or not temperature > 0:
             raise ValueError('temperature must be a number greater than 0, '
                              f'got {temperature!r}.')
+        if not isinstance(gates, bool):
+            raise ValueError(f'gates must be True or False, got {gates!r}.')
         for name, weight in (('balance_loss_weight', balance_loss_weight),
                              ('router_z_loss_weight', router_z_loss_weight)):
             if not _is_number(weight) or not weight >= 0:
@@ -84,13 +89,14 @@ class DSTSModule(nn.Module):
         self.num_layers = num_layers
         self.mid_channels = mid_channels
         self.temperature = temperature
+        self.gates = gates
         self.balance_loss_weight = balance_loss_weight
         self.router_z_loss_weight = router_z_loss_weight
 
         self.reduce = nn.Conv2d(in_channels, mid_channels, 1, bias=False)
         self.reduce_norm = nn.BatchNorm3d(mid_channels)
         self.layers = nn.ModuleList(
-            DSTSLayer(mid_channels, num_neurons, temperature)
+            DSTSLayer(mid_channels, num_neurons, temperature, gates)
             for _ in range(num_layers))
         self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
         self.expand_norm = nn.BatchNorm3d(in_channels)
@@ -145,19 +151,21 @@ class DSTSModule(nn.Module):
             batch_size: Number B of samples.
             generator: Random stream. Defaults to torch's own.
         """
-        gates = self.layers[0].neurons.gate_logits
-        options = gates.device, gates.dtype, generator
+        kernels = self.layers[0].neurons.spatial_kernels
+        options = kernels.device, kernels.dtype, generator
+        gates = self.num_neurons, self.mid_channels, 2
         return tuple(
             LayerNoise(
                 sample_gumbel((batch_size, self.num_neurons), *options),
-                sample_gumbel(tuple(gates.shape), *options))
+                sample_gumbel(gates, *options) if self.gates else None)
             for _ in range(self.num_layers))
 
     def upstream_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that decide: synapses and gate logits."""
         for layer in self.layers:
             yield from layer.synapse.parameters()
-            yield layer.neurons.gate_logits
+            if self.gates:
+                yield layer.neurons.gate_logits
 
     def downstream_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters decided about: kernels, norms, bottleneck."""
@@ -169,7 +177,7 @@ class DSTSModule(nn.Module):
                 f'num_neurons={self.num_neurons}, '
                 f'num_layers={self.num_layers}, '
                 f'mid_channels={self.mid_channels}, '
-                f'temperature={self.temperature}')
+                f'temperature={self.temperature}, gates={self.gates}')
 
     def _add_losses(self, losses: Dict[str, Tensor], scores: Tensor,
                     index: Tensor) -> None:

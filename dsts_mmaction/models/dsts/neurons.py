@@ -5,6 +5,7 @@ that captures more spatial or more temporal detail; the form, one gate per
 neuron and channel between a 1x3x3 and a 3x1x1 kernel, is ours.
 """
 import math
+from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -24,17 +25,25 @@ class SpecializedNeurons(nn.Module):
         channels: Channels M, in and out.
         num_neurons: Number N of neurons.
         temperature: Temperature of the gates' softmax.
+        gates: Whether there are gates. Without, every channel is the sum of
+            both operators.
     """
 
-    def __init__(self, channels: int, num_neurons: int,
-                 temperature: float) -> None:
+    def __init__(self,
+                 channels: int,
+                 num_neurons: int,
+                 temperature: float,
+                 gates: bool = True) -> None:
         super().__init__()
         self.temperature = temperature
         self.spatial_kernels = nn.Parameter(
             torch.empty(num_neurons, channels, channels, 3, 3))
         self.temporal_kernels = nn.Parameter(
             torch.empty(num_neurons, channels, channels, 3))
-        self.gate_logits = nn.Parameter(torch.empty(num_neurons, channels, 2))
+        self.register_parameter(
+            'gate_logits',
+            nn.Parameter(torch.empty(num_neurons, channels, 2))
+            if gates else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -44,30 +53,34 @@ class SpecializedNeurons(nn.Module):
             nn.init.normal_(kernels, std=math.sqrt(2 / fan_in))
         # Far below the Gumbel noise, yet no tie: evaluation starts with about
         # half of the channels temporal.
-        nn.init.normal_(self.gate_logits, std=0.01)
+        if self.gate_logits is not None:
+            nn.init.normal_(self.gate_logits, std=0.01)
 
     def spatial_channels(self) -> Tensor:
-        """Which channels are spatial, shape (N, M), bool."""
+        """Which channels are spatial, shape (N, M), bool; needs gates."""
         return self.gate_logits.argmax(dim=-1) == 0
 
     def mix(self, z: Tensor, routing: Tensor, index: Tensor,
-            gate_noise: Tensor) -> Tensor:
+            gate_noise: Optional[Tensor]) -> Tensor:
         """Training forward: mix kernels, then one convolution per sample.
 
         Args:
             z: Features, shape (B, M, T, H, W).
             routing: Straight-through one-hot routing, shape (B, N).
             index: Selected neurons, shape (B,), int64.
-            gate_noise: Gumbel noise, shape (N, M, 2).
+            gate_noise: Gumbel noise, shape (N, M, 2); unused without gates.
 
         Returns:
             Shape (B, M, T, H, W). The gradient for ``routing`` and the gates
             is exactly that of running all N neurons with both operators.
         """
-        gates, _ = straight_through_one_hot(self.gate_logits, gate_noise,
-                                            self.temperature)
-        spatial, temporal = (routing.unsqueeze(-1) * gate
-                             for gate in gates.unbind(-1))
+        spatial = temporal = routing.unsqueeze(-1).expand(
+            -1, -1, z.shape[1])
+        if self.gate_logits is not None:
+            gates, _ = straight_through_one_hot(self.gate_logits, gate_noise,
+                                                self.temperature)
+            spatial, temporal = (routing.unsqueeze(-1) * gate
+                                 for gate in gates.unbind(-1))
         spatial = mix_kernels(spatial, self.spatial_kernels.flatten(2), index)
         temporal = mix_kernels(temporal, self.temporal_kernels.flatten(2),
                                index)
@@ -92,18 +105,20 @@ class SpecializedNeurons(nn.Module):
         Returns:
             Shape (B, M, T, H, W).
         """
-        is_spatial = self.spatial_channels()
         neurons = index.unique().tolist()
         samples = [(index == neuron).nonzero().squeeze(1)
                    for neuron in neurons]
         outputs = [
-            self._run_neuron(neuron, is_spatial[neuron], z[chosen])
+            self._run_neuron(neuron, z[chosen])
             for neuron, chosen in zip(neurons, samples)
         ]
         return torch.cat(outputs)[torch.cat(samples).argsort()]
 
-    def _run_neuron(self, neuron: int, is_spatial: Tensor,
-                    z: Tensor) -> Tensor:
+    def _run_neuron(self, neuron: int, z: Tensor) -> Tensor:
+        if self.gate_logits is None:
+            return (_spatial(z, self.spatial_kernels[neuron]) +
+                    _temporal(z, self.temporal_kernels[neuron]))
+        is_spatial = self.gate_logits[neuron].argmax(dim=-1) == 0
         outputs, order = [], []
         for run, kernels, chosen in (
             (_spatial, self.spatial_kernels, is_spatial),
@@ -115,7 +130,7 @@ class SpecializedNeurons(nn.Module):
         return torch.cat(outputs, 1)[:, torch.cat(order).argsort()]
 
     def extra_repr(self) -> str:
-        num_neurons, channels = self.gate_logits.shape[:2]
+        num_neurons, channels = self.spatial_kernels.shape[:2]
         return f'{num_neurons} neurons of {channels} channels'
 
 
