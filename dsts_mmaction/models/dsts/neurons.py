@@ -81,15 +81,20 @@ class SpecializedNeurons(nn.Module):
                                                 self.temperature)
             spatial, temporal = (routing.unsqueeze(-1) * gate
                                  for gate in gates.unbind(-1))
+        shape = z.shape
+        batch, channels = shape[:2]
+        if len(self.spatial_kernels) == 1:
+            # Nothing to choose: all samples run through the same kernels.
+            batch, index = 1, index[:1]
+            spatial, temporal = spatial[:1], temporal[:1]
         spatial = mix_kernels(spatial, self.spatial_kernels.flatten(2), index)
         temporal = mix_kernels(temporal, self.temporal_kernels.flatten(2),
                                index)
-        batch, channels, frames, height, width = z.shape
-        z = z.reshape(1, batch * channels, frames, height, width)
+        z = z.reshape(-1, batch * channels, *shape[2:])
         spatial = spatial.reshape(-1, channels, 3, 3)
         temporal = temporal.reshape(-1, channels, 3)
         out = _spatial(z, spatial, batch) + _temporal(z, temporal, batch)
-        return out.view(batch, channels, frames, height, width)
+        return out.view(shape)
 
     def dispatch(self, z: Tensor, index: Tensor) -> Tensor:
         """Evaluation forward: run what was chosen and nothing else.
