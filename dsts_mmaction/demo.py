@@ -13,7 +13,6 @@ result is there, so that a stopped demo goes on where it was::
 import hashlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -21,24 +20,23 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, List, Optional
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .datasets import SynthDiveConfig, draw_contact_sheet, write_dataset
-from .utils.malloc import KEEP_FREED_MEMORY
+from .utils.atomic import write_atomically
 from .utils.markdown import markdown_table
+from .utils.processes import end_process, training_environment
+from .utils.reporter import Reporter
+from .utils.training_log import (is_trained, last_checkpoint,
+                                 last_training_record, median_iter_time,
+                                 read_scalars)
 
 CONFIG_DIR = os.path.join('configs', 'tsm')
 BASELINE = 'tsm_r18_1xb16-1x1x8-8e_synthdive-rgb.py'
 CONFIGS = {'TSM': BASELINE, 'TSM + DSTS': f'dsts-{BASELINE}'}
 NUM_CLIPS = dict(train=720, val=120, test=240)
 DIFFICULTY = 0.6
-# Iterations left out of the timing after each start: they include the start
-# of the data loading processes and of PyTorch's own caches.
-WARMUP_ITERS = 10
 POLL_SECONDS = 0.5
-# Without a terminal, a line of progress is printed this often.
-PLAIN_SECONDS = 20.0
 LOG_TAIL = 15
 
 
@@ -58,84 +56,6 @@ class Result:
     mean_class: float
     num_parameters: int
     seconds_per_iter: Optional[float]
-
-
-def read_scalars(run_dir: str) -> List[List[Dict[str, Any]]]:
-    """Records of the training log, one list for each start of the training.
-
-    Args:
-        run_dir: A work directory of ``tools/train.py``.
-
-    Returns:
-        Records of all ``*/vis_data/scalars.json`` in the order of time. A
-        last line that is still being written is left out.
-    """
-    if not os.path.isdir(run_dir):
-        return []
-    starts = []
-    for name in sorted(os.listdir(run_dir)):
-        path = os.path.join(run_dir, name, 'vis_data', 'scalars.json')
-        if not os.path.isfile(path):
-            continue
-        records = []
-        with open(path, encoding='utf-8') as file:
-            for line in file:
-                try:
-                    records.append(json.loads(line))
-                except ValueError:
-                    continue
-        starts.append(records)
-    return starts
-
-
-def last_training_record(
-        starts: List[List[Dict[str, Any]]]) -> Optional[Dict[str, Any]]:
-    """The newest record of a training iteration, None if there is none."""
-    for records in reversed(starts):
-        for record in reversed(records):
-            if 'iter' in record and 'loss' in record:
-                return record
-    return None
-
-
-def median_iter_time(starts: List[List[Dict[str, Any]]],
-                     warmup: int = WARMUP_ITERS) -> Optional[float]:
-    """Median seconds per training iteration.
-
-    Args:
-        starts: What :func:`read_scalars` returns.
-        warmup: Iterations left out after each start.
-
-    Returns:
-        None if no later iteration was logged.
-    """
-    times = []
-    for records in starts:
-        records = [r for r in records if 'iter' in r and 'time' in r]
-        # The first record comes some iterations after the start.
-        begin = records[0]['iter'] if records else 0
-        times += [
-            r['time'] for r in records[1:] if r['iter'] - begin >= warmup
-        ]
-    return statistics.median(times) if times else None
-
-
-def last_checkpoint(run_dir: str) -> Optional[str]:
-    """The newest whole checkpoint of a training, None if there is none."""
-    pointer = os.path.join(run_dir, 'last_checkpoint')
-    if not os.path.isfile(pointer):
-        return None
-    with open(pointer, encoding='utf-8') as file:
-        # The work directory may have been moved since.
-        path = os.path.join(run_dir, os.path.basename(file.read().strip()))
-    return path if os.path.isfile(path) else None
-
-
-def is_trained(run_dir: str, max_epochs: int) -> bool:
-    """Whether the training in ``run_dir`` reached its last epoch."""
-    checkpoint = last_checkpoint(run_dir)
-    return (checkpoint is not None
-            and os.path.basename(checkpoint) == f'epoch_{max_epochs}.pth')
 
 
 def read_metrics(test_dir: str) -> Optional[Dict[str, float]]:
@@ -244,13 +164,7 @@ def run_step(command: List[str],
                 time.sleep(POLL_SECONDS)
         finally:
             # Ctrl-C, or an error here: leave no training behind.
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            end_process(process)
     on_poll()
     if process.returncode:
         with open(log_path, encoding='utf-8', errors='replace') as log:
@@ -258,49 +172,6 @@ def run_step(command: List[str],
         raise DemoError(
             f'{tail}\n{os.path.basename(command[1])} failed with exit status '
             f'{process.returncode}: its whole output is in {log_path}.')
-
-
-class Reporter:
-    """Progress as a bar in a terminal, as a line now and then elsewhere.
-
-    Args:
-        console: Where to print.
-        name: What is going on.
-        total: Number of units of work; 0 if unknown.
-    """
-
-    def __init__(self, console: Console, name: str, total: int) -> None:
-        self.console, self.name, self.total = console, name, total
-        self._next_line = time.monotonic() + PLAIN_SECONDS
-        self._progress: Optional[Progress] = None
-        if console.is_terminal:
-            self._progress = Progress(
-                TextColumn('{task.description}'),
-                BarColumn(),
-                TextColumn('{task.fields[note]}'),
-                TimeElapsedColumn(),
-                console=console)
-            self._task = self._progress.add_task(
-                name, total=total or None, note='starting')
-
-    def __enter__(self) -> 'Reporter':
-        if self._progress:
-            self._progress.start()
-        else:
-            self.console.print(f'{self.name} …')
-        return self
-
-    def __exit__(self, *exc_info: Any) -> None:
-        if self._progress:
-            self._progress.stop()
-
-    def update(self, done: int, note: str) -> None:
-        """Show that ``done`` units are done, with a remark."""
-        if self._progress:
-            self._progress.update(self._task, completed=done, note=note)
-        elif time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + PLAIN_SECONDS
-            self.console.print(f'  {note}', highlight=False)
 
 
 def run_demo(root: str,
@@ -390,12 +261,7 @@ def _run_recognizer(name: str, config: str, root: str, work_dir: str,
         for loader in ('train_dataloader', 'val_dataloader',
                        'test_dataloader')
     ]
-    env = dict(os.environ)
-    # Data loading and training share few cores: threads of OpenMP that wait
-    # must not spin, which made training several times slower on a busy CPU.
-    env.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    for variable, value in KEEP_FREED_MEMORY.items():
-        env.setdefault(variable, value)
+    env = training_environment()
     env['PYTHONPATH'] = os.pathsep.join(
         filter(None, [os.path.abspath(root),
                       env.get('PYTHONPATH')]))
@@ -467,7 +333,5 @@ def _count_parameters(cfg: Any) -> int:
 
 
 def _write_text(path: str, text: str) -> None:
-    temporary = f'{path}.tmp'
-    with open(temporary, 'w', encoding='utf-8') as file:
+    with write_atomically(path) as file:
         file.write(text)
-    os.replace(temporary, path)

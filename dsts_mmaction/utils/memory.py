@@ -67,9 +67,9 @@ def memory_growth(call: Callable[[], object]) -> int:
         call()
         return torch.cuda.max_memory_allocated() - before
     _reset_peak()
-    before = _resident_peak()
+    before = peak_memory()
     call()
-    return _resident_peak() - before
+    return peak_memory() - before
 
 
 def _reset_peak() -> None:
@@ -80,8 +80,14 @@ def _reset_peak() -> None:
         pass
 
 
-def _resident_peak() -> int:
-    """Bytes."""
+def peak_memory() -> int:
+    """Bytes in use at the peak so far.
+
+    On CUDA, of tensors on the current device; else what was resident of this
+    process.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     try:
         status = (PROCESS / 'status').read_text()
     except OSError:

@@ -1,0 +1,246 @@
+"""The benchmark: hosts, variants and seeds to results.json.
+
+Every run leaves its result in its folder and is skipped when the result is
+there, so that a stopped benchmark goes on where it was, and more seeds,
+variants or hosts can be added later.
+"""
+import datetime
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import Config
+from rich.console import Console
+
+from ..evaluation import (groups_from_confusions, read_class_names,
+                          read_groups, within_group_accuracy)
+from ..utils.atomic import write_json
+from .data_lists import Lists, list_path, read_labels, write_fold
+from .error import BenchmarkError
+from .jobs import prepare, run_jobs
+from .plan import Job, Protocol, common_epochs, host_config, plan_jobs
+from .scores import confusions, read_scores
+from .variants import Variant
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a benchmark compares, on what, and how.
+
+    Attributes:
+        hosts: Paths of configs of plain recognizers.
+        variants: What is compared.
+        seeds: Of weights, data order, augmentation and noise.
+        work_dir: Where everything is written.
+        data_root: Folder of the clips; by default that of the first host.
+        lists: Paths of lists by split (train, val, test), relative to
+            ``data_root``; by default the first host's.
+        data_set: Its name; by default that of ``data_root``.
+        num_classes: By default the number of class names, or else the first
+            host's.
+        class_names: File of class names.
+        groups: File of look-alike groups; by default they are found from the
+            baseline's validation confusions.
+        fold: ``(K, N)`` to train on training and validation list without
+            fold K of N, and test on that.
+        fold_by: Regular expression for the subject in a clip's path.
+        epochs: By default the hosts'.
+        extra_epochs: By default half of ``epochs``.
+        warm_start: See :class:`~dsts_mmaction.benchmark.plan.Protocol`, as
+            for the following ones.
+        cfg_options: Changes of the hosts' configs.
+        jobs: Runs at once.
+        threads: Threads of each; by default the cores are shared out.
+        command: The command line, for the record.
+    """
+    hosts: Sequence[str]
+    variants: Sequence[Variant]
+    seeds: Sequence[int]
+    work_dir: str
+    data_root: Optional[str] = None
+    lists: Dict[str, str] = field(default_factory=dict)
+    data_set: Optional[str] = None
+    num_classes: Optional[int] = None
+    class_names: Optional[str] = None
+    groups: Optional[str] = None
+    fold: Optional[Tuple[int, int]] = None
+    fold_by: Optional[str] = None
+    epochs: Optional[int] = None
+    extra_epochs: Optional[int] = None
+    warm_start: bool = False
+    extra_lr_mult: float = 0.5
+    val_interval: Optional[int] = None
+    amp: bool = False
+    cfg_options: Optional[Dict[str, Any]] = None
+    jobs: int = 1
+    threads: Optional[int] = None
+    command: str = ''
+
+
+def run_benchmark(settings: Settings,
+                  console: Optional[Console] = None) -> Dict[str, Any]:
+    """Run the benchmark, or what is left of it.
+
+    Returns:
+        The content of ``WORK_DIR/results.json``.
+
+    Raises:
+        BenchmarkError: The settings cannot be run, or ``work_dir`` holds
+            other ones. A run that fails is recorded instead.
+    """
+    console = console or Console()
+    work_dir = Path(settings.work_dir)
+    first = Config.fromfile(settings.hosts[0])
+    lists = _find_lists(settings, first, work_dir)
+    names = settings.class_names and read_class_names(settings.class_names)
+    num_classes = settings.num_classes or (
+        len(names) if names else first.model.cls_head.num_classes)
+    sizes = {split: len(read_labels(path, num_classes))
+             for split, path in lists.items().items()}
+
+    hosts = {
+        Path(path).stem: host_config(
+            path, lists, settings.data_root, num_classes,
+            settings.cfg_options) for path in settings.hosts
+    }
+    if len(hosts) < len(settings.hosts):
+        raise BenchmarkError('hosts must be configs with different file '
+                             f'names, got {", ".join(settings.hosts)}.')
+    epochs = settings.epochs or common_epochs(hosts)
+    protocol = Protocol(epochs, settings.extra_epochs or (epochs + 1) // 2,
+                        settings.warm_start, settings.extra_lr_mult,
+                        settings.val_interval, settings.amp)
+    jobs = plan_jobs(hosts, settings.variants, settings.seeds, protocol)
+    digests = lists.digests()
+    for job in jobs:
+        prepare(job, work_dir, digests)
+
+    threads = settings.threads or max(
+        1, (os.cpu_count() or 1) // settings.jobs)
+    head = dict(
+        format=1,
+        command=settings.command,
+        date=datetime.date.today().isoformat(),
+        machine=_machine(threads, settings.jobs),
+        data_set=dict(name=_data_set_name(settings, first, num_classes),
+                      num_classes=num_classes, class_names=names,
+                      **{split: sizes.get(split, 0)
+                         for split in ('train', 'val', 'test')}),
+        protocol=dict(asdict(protocol),
+                      fold=settings.fold and '{}/{}'.format(*settings.fold),
+                      cfg_options=settings.cfg_options or {}))
+    groups = settings.groups and dict(
+        source=f'file {os.path.basename(settings.groups)}',
+        groups=read_groups(settings.groups, names))
+
+    def write_results(failed: Dict[str, str]) -> Dict[str, Any]:
+        results = collect(head, jobs, work_dir, groups, failed)
+        write_json(work_dir / 'results.json', results)
+        return results
+
+    failed = run_jobs(jobs, work_dir, settings.jobs, threads, console,
+                      write_results)
+    return write_results(failed)
+
+
+def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,
+            groups: Optional[Dict[str, Any]],
+            failed: Dict[str, str]) -> Dict[str, Any]:
+    """The content of ``results.json``, from the results there are.
+
+    Args:
+        head: Everything but groups and runs.
+        jobs: All jobs.
+        work_dir: The benchmark's.
+        groups: Look-alike groups and their source; by default those of the
+            baselines' validation confusions, once no baseline is missing.
+        failed: Why jobs failed, by name.
+    """
+    done = [job for job in jobs
+            if (work_dir / job.name / 'result.json').is_file()]
+    if groups is None:
+        pending = {job.name for job in jobs} - {j.name for j in done} - {
+            *failed}
+        if not any(job.variant == 'baseline' and job.name in pending
+                   for job in jobs):
+            groups = _find_groups(
+                [work_dir / job.name / 'val_scores.npz' for job in done
+                 if job.variant == 'baseline'])
+    runs = []
+    for job in done:
+        run_dir = work_dir / job.name
+        row = json.loads((run_dir / 'result.json').read_text())
+        within = None
+        if groups and groups['groups']:
+            within = 100 * within_group_accuracy(
+                *read_scores(run_dir / 'test_scores.npz'), groups['groups'])
+        runs.append(dict(
+            _key(job), data_set=head['data_set']['name'], **row,
+            within_group=within, work_dir=job.name))
+    return dict(
+        head, groups=groups or dict(source=None, groups=[]), runs=runs,
+        failed=[dict(_key(job), reason=failed[job.name]) for job in jobs
+                if job.name in failed])
+
+
+def _key(job: Job) -> Dict[str, Any]:
+    return dict(host=job.host, variant=job.variant, seed=job.seed)
+
+
+def _find_groups(score_files: List[Path]) -> Optional[Dict[str, Any]]:
+    """Groups of what all baselines together confuse in validation."""
+    score_files = [path for path in score_files if path.is_file()]
+    if not score_files:
+        return None
+    confusion = sum(confusions(*read_scores(path)) for path in score_files)
+    return dict(source='validation confusions of the baseline',
+                groups=groups_from_confusions(confusion))
+
+
+def _find_lists(settings: Settings, first: Config, work_dir: Path) -> Lists:
+    paths = {}
+    for split in ('train', 'val', 'test'):
+        path = settings.lists.get(split)
+        paths[split] = (list_path(first, split, settings.data_root)
+                        if path is None else
+                        os.path.join(settings.data_root or '', path))
+    lists = Lists(**paths)
+    if settings.fold is None:
+        return lists
+    if not settings.fold_by:
+        raise BenchmarkError('--fold needs --fold-by, a regular expression '
+                             'for the subject in the path of a clip.')
+    fold, num_folds = settings.fold
+    return write_fold(lists, settings.fold_by, fold, num_folds,
+                      str(work_dir / 'lists'))
+
+
+def _data_set_name(settings: Settings, first: Config,
+                   num_classes: int) -> str:
+    root = os.path.dirname(list_path(first, 'train', settings.data_root))
+    name = settings.data_set or (
+        f'{os.path.basename(os.path.abspath(root))}-{num_classes}')
+    if settings.fold:
+        name += ', fold {} of {}'.format(*settings.fold)
+    return name
+
+
+def _machine(threads: int, jobs: int) -> Dict[str, Any]:
+    cpu = platform.processor() or platform.machine()
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        models = [line.partition(':')[2].strip()
+                  for line in info.read_text().splitlines()
+                  if line.startswith('model name')]
+        cpu = models[0] if models else cpu
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return dict(
+        cpu=cpu, cores=os.cpu_count(), threads_per_run=threads,
+        runs_at_once=jobs, gpu=gpu, python=platform.python_version(),
+        torch=torch.__version__,
+        **{name: version(name) for name in ('mmengine', 'mmaction2')})

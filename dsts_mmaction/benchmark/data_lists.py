@@ -1,0 +1,160 @@
+"""The clips that are trained and tested on: a split, or folds by subject.
+
+Lists are MMAction2's, one clip per line, the path first and the label last.
+"""
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+
+from ..utils.atomic import write_atomically
+from .error import BenchmarkError
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Paths of the lists; ``val`` is None where there is none."""
+    train: str
+    val: Optional[str]
+    test: str
+
+    def items(self) -> Dict[str, str]:
+        """The paths by the names of the config's dataloaders."""
+        paths = dict(train=self.train, val=self.val, test=self.test)
+        return {name: path for name, path in paths.items() if path}
+
+    def digests(self) -> Dict[str, str]:
+        """What tells that a list has changed."""
+        return {name: digest(path) for name, path in self.items().items()}
+
+
+def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
+    """The dataset of a config's dataloader that reads the list."""
+    dataset = cfg[f'{split}_dataloader'].dataset
+    while 'ann_file' not in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def list_path(cfg: Config, split: str,
+              data_root: Optional[str] = None) -> str:
+    """Where a config's dataset finds its list.
+
+    Args:
+        cfg: Config of a recognizer.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        data_root: Instead of the config's.
+    """
+    dataset = innermost_dataset(cfg, split)
+    root = data_root or dataset.get('data_root') or ''
+    return os.path.join(root, dataset.ann_file)
+
+
+def read_list(path: str) -> List[str]:
+    """The lines of a list.
+
+    Raises:
+        BenchmarkError: There is no such file, or it is empty.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            lines = [line.strip() for line in file if line.strip()]
+    except OSError as error:
+        raise BenchmarkError(
+            f'the list {path} cannot be read: {error.strerror}.') from error
+    if not lines:
+        raise BenchmarkError(f'the list {path} is empty.')
+    return lines
+
+
+def read_labels(path: str, num_classes: int) -> List[int]:
+    """The labels of a list.
+
+    Raises:
+        BenchmarkError: A line does not end in a label below ``num_classes``.
+    """
+    labels = []
+    for number, line in enumerate(read_list(path), start=1):
+        label = line.split()[-1]
+        if not label.isdecimal() or int(label) >= num_classes:
+            raise BenchmarkError(
+                f'{path}, line {number}, must end in a label from 0 to '
+                f'{num_classes - 1}, got {line!r}.')
+        labels.append(int(label))
+    return labels
+
+
+def split_fold(lines: Sequence[str], pattern: str, fold: int,
+               num_folds: int) -> Tuple[List[str], List[str]]:
+    """Leave a fold of subjects out.
+
+    The subjects, sorted, are dealt to the folds in turn.
+
+    Args:
+        lines: Lines of lists.
+        pattern: Regular expression whose first group, searched for in the
+            path of a clip, is its subject.
+        fold: From 1 to ``num_folds``.
+        num_folds: At most the number of subjects.
+
+    Returns:
+        The lines to train on, and those of the fold.
+
+    Raises:
+        BenchmarkError: A path without a subject, or too few of them.
+    """
+    subjects = [_subject(line, pattern) for line in lines]
+    distinct = sorted(set(subjects), key=lambda s: (len(s), s))
+    if not 1 <= fold <= num_folds or not 2 <= num_folds <= len(distinct):
+        raise BenchmarkError(
+            f'the fold must be K/N with 1 <= K <= N and 2 <= N <= '
+            f'{len(distinct)}, the number of subjects, got '
+            f'{fold}/{num_folds}.')
+    left_out = set(distinct[fold - 1::num_folds])
+    parts: Tuple[List[str], List[str]] = ([], [])
+    for line, subject in zip(lines, subjects):
+        parts[subject in left_out].append(line)
+    return parts
+
+
+def write_fold(lists: Lists, pattern: str, fold: int, num_folds: int,
+               folder: str) -> Lists:
+    """Lists of a fold of the training and validation list.
+
+    The test list is not opened. There is no validation list.
+
+    Args:
+        lists: The whole lists.
+        pattern: As in :func:`split_fold`.
+        fold: As in :func:`split_fold`.
+        num_folds: As in :func:`split_fold`.
+        folder: Where the fold's lists are written.
+    """
+    lines = read_list(lists.train)
+    if lists.val:
+        lines += read_list(lists.val)
+    paths = []
+    for name, part in zip(('train', 'test'),
+                          split_fold(lines, pattern, fold, num_folds)):
+        paths.append(os.path.join(os.path.abspath(folder), f'{name}.txt'))
+        with write_atomically(paths[-1]) as file:
+            file.writelines(f'{line}\n' for line in part)
+    return Lists(paths[0], None, paths[1])
+
+
+def digest(path: str) -> str:
+    """A short digest of a file's content."""
+    with open(path, 'rb') as file:
+        return hashlib.sha256(file.read()).hexdigest()[:16]
+
+
+def _subject(line: str, pattern: str) -> str:
+    match = re.search(pattern, line.split()[0])
+    if not match or not match.groups():
+        raise BenchmarkError(
+            f'--fold-by must be a regular expression with one group that is '
+            f'found in every path, got {pattern!r} for {line.split()[0]!r}.')
+    return match.group(1)

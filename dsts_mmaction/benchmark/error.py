@@ -1,0 +1,5 @@
+"""What the benchmark says when it cannot go on."""
+
+
+class BenchmarkError(RuntimeError):
+    """The benchmark cannot run like this; the message says what to change."""

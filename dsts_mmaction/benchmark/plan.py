@@ -1,0 +1,188 @@
+"""Which runs a benchmark is made of, and the config of each."""
+import os
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+
+from ..models.specialize import (feature_channels, import_package,
+                                 specialize_config)
+from .data_lists import Lists, innermost_dataset
+from .error import BenchmarkError
+from .schedules import max_epochs, stretch_schedule
+from .variants import VARIANTS, Variant, dsts_options
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How long, and from what, every variant is trained.
+
+    From scratch, every variant has ``epochs`` and ``baseline_extra`` has
+    ``extra_epochs`` more, the schedule stretched. With ``warm_start``, the
+    baseline's ``epochs`` come first, once per host and seed; every other
+    variant goes on from there for ``extra_epochs``, with the same schedule
+    anew at ``extra_lr_mult`` times the learning rate.
+    """
+    epochs: int
+    extra_epochs: int
+    warm_start: bool = False
+    extra_lr_mult: float = 0.5
+    val_interval: Optional[int] = None
+    amp: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, in ``WORK_DIR/HOST/VARIANT/seedN``.
+
+    ``first_epoch`` counts the epochs before this run's own, and ``start``
+    names the run whose weights it starts from.
+    """
+    host: str
+    variant: str
+    seed: int
+    config: Config = field(repr=False, compare=False)
+    first_epoch: int = 0
+    start: Optional[str] = None
+
+    @property
+    def name(self) -> str:
+        return os.path.join(self.host, self.variant, f'seed{self.seed}')
+
+    @property
+    def epochs(self) -> int:
+        return self.config.train_cfg.max_epochs
+
+
+def host_config(path: str, lists: Lists, data_root: Optional[str],
+                num_classes: Optional[int],
+                cfg_options: Optional[Dict[str, Any]]) -> Config:
+    """A host's config on the benchmark's data.
+
+    Args:
+        path: Config of a plain recognizer.
+        lists: Its lists.
+        data_root: Folder of the clips; by default the config's.
+        num_classes: By default the config's.
+        cfg_options: As of MMAction2's train.py.
+    """
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(cfg_options or {})
+    import_package(cfg)
+    metric = dict(type='FineGrainedMetric')
+    for split, list_file in lists.items().items():
+        dataset = innermost_dataset(cfg, split)
+        if data_root is not None:
+            dataset.data_root = data_root
+        dataset.ann_file = os.path.abspath(list_file)
+    for split in ('val', 'test'):
+        cfg[f'{split}_evaluator'] = metric
+    if lists.val is None:
+        cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    if num_classes is not None:
+        _set_everywhere(cfg.model, 'num_classes', num_classes)
+    return cfg
+
+
+def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
+              seeds: Sequence[int], protocol: Protocol) -> List[Job]:
+    """All runs, those first that others start from.
+
+    Args:
+        hosts: Configs of :func:`host_config` by the hosts' names.
+        variants: What is compared.
+        seeds: Of weights, data order, augmentation and noise.
+        protocol: How they are trained.
+    """
+    if protocol.warm_start and 'baseline' not in [v.name for v in variants]:
+        variants = [VARIANTS['baseline'], *variants]
+    # Seed by seed: an unfinished benchmark compares whole seeds.
+    return [
+        _job(host, cfg, variant, seed, protocol) for seed in seeds
+        for host, cfg in hosts.items()
+        for variant in sorted(variants, key=lambda v: v.name != 'baseline')
+    ]
+
+
+def _job(host: str, cfg: Config, variant: Variant, seed: int,
+         protocol: Protocol) -> Job:
+    baseline = Job(host, 'baseline', seed, cfg).name
+    continues = protocol.warm_start and variant.name != 'baseline'
+    epochs = protocol.extra_epochs if continues else protocol.epochs
+    if variant.extra_budget and not protocol.warm_start:
+        epochs += protocol.extra_epochs
+    cfg = stretch_schedule(cfg, epochs)
+    if continues:
+        cfg.optim_wrapper.optimizer.lr *= protocol.extra_lr_mult
+    if variant.dsts is not None:
+        # configs/_base_/dsts.py leaves its options at the top of a config.
+        dsts = dsts_options(variant, dict(cfg.get('dsts') or {}),
+                            feature_channels(cfg))
+        cfg = specialize_config(cfg, dsts, variant.udl, variant.udl_options)
+    _set_training(cfg, seed, protocol)
+    return Job(host, variant.name, seed, cfg,
+               *((protocol.epochs, baseline) if continues else ()))
+
+
+def _set_training(cfg: Config, seed: int, protocol: Protocol) -> None:
+    # Variants of one seed get the same clips in the same order with the same
+    # augmentation: the sampler is seeded by the seed and the epoch, the
+    # loading processes by the seed. What a variant draws in training (noise,
+    # dropout, a head's weights) comes from torch's stream of the main
+    # process, which loads nothing as long as num_workers is above 0. A run
+    # that was stopped and resumed draws other augmentations.
+    cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
+    cfg.launcher, cfg.resume, cfg.load_from = 'none', False, None
+    if protocol.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    # The last epoch is what counts: nothing is selected. Two checkpoints, as
+    # MMEngine removes the older one before the newest is written.
+    hooks = cfg.setdefault('default_hooks', {})
+    hooks['checkpoint'] = dict(type='CheckpointHook', interval=1,
+                               max_keep_ckpts=2, save_best=None)
+    if protocol.val_interval is None:
+        # Not even after the last epoch, where the worker validates itself.
+        cfg.train_cfg.val_begin = cfg.train_cfg.max_epochs + 1
+    else:
+        cfg.train_cfg.val_begin = 1
+        cfg.train_cfg.val_interval = protocol.val_interval
+
+
+def common_epochs(hosts: Dict[str, Config]) -> int:
+    """Epochs that all hosts' configs train for.
+
+    Raises:
+        BenchmarkError: They do not agree.
+    """
+    epochs = {host: max_epochs(cfg) for host, cfg in hosts.items()}
+    if len(set(epochs.values())) > 1:
+        raise BenchmarkError('--epochs must be set where hosts train for '
+                             f'different numbers of epochs, here {epochs}.')
+    return next(iter(epochs.values()))
+
+
+def _set_everywhere(node: Any, key: str, value: Any) -> None:
+    """Set a key wherever it is in nested dicts and lists."""
+    if isinstance(node, dict):
+        if key in node:
+            node[key] = value
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            _set_everywhere(child, key, value)
+
+
+def differing_options(a: Any, b: Any, name: str = '') -> List[str]:
+    """Dotted names of the options in which two configs differ."""
+    a, b = (list(v) if isinstance(v, tuple) else v for v in (a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        pairs: List[Tuple[str, Any, Any]] = [
+            (str(key), a.get(key), b.get(key)) for key in sorted({*a, *b})]
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        pairs = [(str(i), x, y) for i, (x, y) in enumerate(zip(a, b))]
+    else:
+        return [] if a == b else [name]
+    return [found for key, x, y in pairs
+            for found in differing_options(
+                x, y, f'{name}.{key}' if name else key)]

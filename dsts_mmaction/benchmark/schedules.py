@@ -1,0 +1,75 @@
+"""Train a config for another number of epochs, its schedule stretched."""
+import copy
+from typing import Any, Dict
+
+from mmengine.config import Config
+
+# Options of MMEngine's schedulers that count epochs: from the start of
+# training, or from the scheduler's own.
+POINTS = ('begin', 'end', 'milestones')
+LENGTHS = ('T_max', 'step_size', 'total_steps', 'periods')
+# These may be parts of an epoch where they are converted to iterations, but
+# not so small that no iteration is left of a warm-up.
+FRACTIONAL = ('begin', 'end', 'T_max')
+SMALLEST_PART = 0.25
+
+
+def max_epochs(cfg: Config) -> int:
+    """Epochs that a config trains for.
+
+    Raises:
+        ValueError: It trains by iterations.
+    """
+    epochs = cfg.train_cfg.get('max_epochs')
+    if epochs is None:
+        raise ValueError('train_cfg.max_epochs must be set: the benchmark '
+                         'counts epochs, not iterations.')
+    return epochs
+
+
+def stretch_schedule(cfg: Config, epochs: int) -> Config:
+    """A copy of a config that trains for ``epochs``.
+
+    Schedulers that go by epoch are stretched or shrunk with it, warm-up
+    included; those that go by iteration stay as they are.
+    """
+    factor = epochs / max_epochs(cfg)
+    cfg = copy.deepcopy(cfg)
+    cfg.train_cfg.max_epochs = epochs
+    schedulers = cfg.get('param_scheduler')
+    if schedulers is not None and factor != 1:
+        if isinstance(schedulers, dict):
+            schedulers = [schedulers]
+        cfg.param_scheduler = [_stretch(s, factor) for s in schedulers]
+    return cfg
+
+
+def _stretch(scheduler: Dict[str, Any], factor: float) -> Dict[str, Any]:
+    scheduler = dict(scheduler)
+    if not scheduler.get('by_epoch', True):
+        return scheduler
+    converted = scheduler.get('convert_to_iter_based', False)
+
+    def at(name: str, epoch: float) -> float:
+        if converted and name in FRACTIONAL:
+            return max(epoch * factor, min(epoch, SMALLEST_PART))
+        return max(round(epoch * factor), min(epoch, 1))
+
+    old_begin = scheduler.get('begin', 0)
+    for name in POINTS + LENGTHS:
+        value = scheduler.get(name)
+        if value is None:
+            continue
+        if isinstance(value, (list, tuple)):
+            scheduler[name] = [at(name, v) for v in value]
+        elif name == 'T_max':
+            # Where the curve ends is rounded as the schedulers' ends are.
+            scheduler[name] = (at(name, old_begin + value)
+                               - at(name, old_begin))
+        else:
+            scheduler[name] = at(name, value)
+    # No scheduler shrinks to nothing.
+    for name, least in (('end', scheduler.get('begin', 0) + 1), ('T_max', 1)):
+        if scheduler.get(name) is not None and not converted:
+            scheduler[name] = max(scheduler[name], least)
+    return scheduler

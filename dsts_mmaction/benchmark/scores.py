@@ -1,0 +1,35 @@
+"""Numbers of one run from its saved scores."""
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import numpy as np
+from mmaction.evaluation import mean_class_accuracy, top_k_accuracy
+
+from ..evaluation.look_alike import confusion_matrix
+
+
+def read_scores(path: Path) -> Tuple[np.ndarray, np.ndarray]:
+    """Scores ``(num_clips, num_classes)`` and labels ``(num_clips,)``."""
+    with np.load(path, allow_pickle=False) as file:
+        return file['scores'], file['labels']
+
+
+def top1(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Percent."""
+    return 100 * float((scores.argmax(1) == labels).mean())
+
+
+def confusions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts, rows are labels."""
+    return confusion_matrix(scores.argmax(1), labels, scores.shape[1])
+
+
+def accuracies(scores: np.ndarray, labels: np.ndarray) -> Dict[str, Any]:
+    """Accuracies in percent, confusions, and which clips were right."""
+    right = scores.argmax(1) == labels
+    return dict(
+        top1=top1(scores, labels),
+        top5=100 * float(top_k_accuracy(scores, labels, (5, ))[0]),
+        mean_class=100 * float(mean_class_accuracy(scores, labels)),
+        confusion=confusions(scores, labels).tolist(),
+        correct=''.join('01'[int(r)] for r in right))

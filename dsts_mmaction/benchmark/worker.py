@@ -1,0 +1,171 @@
+"""One run of the benchmark in a process of its own: train, validate, test.
+
+``python -m dsts_mmaction.benchmark.worker RUN_DIR`` finds ``config.py`` and
+``job.json`` there and goes on where it was::
+
+    RUN_DIR/epoch_N.pth           the newest; weights only in the end
+    RUN_DIR/TIME/                 logs of MMEngine
+    RUN_DIR/training.json         peak memory
+    RUN_DIR/val_scores.npz        scores and labels, in the list's order
+    RUN_DIR/test_scores.npz
+    RUN_DIR/result.json           a row of results.json
+"""
+import json
+import math
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..utils.atomic import write_atomically, write_json
+from ..utils.memory import peak_memory
+from ..utils.training_log import (is_trained, last_checkpoint,
+                                  median_iter_time, read_scalars)
+from .scores import read_scores, accuracies, top1
+
+
+def run_job(run_dir: Path) -> None:
+    """Run what is left of a run.
+
+    Raises:
+        RuntimeError: The loss of the last epoch is not finite.
+    """
+    job = json.loads((run_dir / 'job.json').read_text())
+    cfg = Config.fromfile(run_dir / 'config.py')
+    cfg.work_dir = str(run_dir)
+    epochs = cfg.train_cfg.max_epochs
+    trained = is_trained(cfg.work_dir, epochs)
+    checkpoint = last_checkpoint(cfg.work_dir)
+    if checkpoint:
+        cfg.load_from, cfg.resume = checkpoint, not trained
+    elif job['start']:
+        cfg.load_from = last_checkpoint(str(run_dir / job['start']))
+    for split in ('val', 'test'):
+        if cfg.get(f'{split}_evaluator'):
+            cfg[f'{split}_evaluator'].scores_file = str(
+                run_dir / f'{split}_scores.npz')
+    runner = Runner.from_cfg(cfg)
+    # Before anything is trained, so that a model that cannot be measured
+    # does not fail at the end.
+    flops = count_flops(runner.model, cfg)
+    if not trained:
+        runner.train()
+        write_json(run_dir / 'training.json',
+                   dict(peak_memory_mb=round(peak_memory() / 2**20)))
+    curve = training_curve(cfg.work_dir, job['first_epoch'])
+    if not math.isfinite(curve[-1]['loss']):
+        raise RuntimeError(f'the loss became {curve[-1]["loss"]}.')
+
+    val_top1 = None
+    if cfg.get('val_dataloader'):
+        runner.val()
+        val_top1 = top1(*read_scores(run_dir / 'val_scores.npz'))
+        curve[-1]['val_top1'] = val_top1
+    runner.test()
+    scores, labels = read_scores(run_dir / 'test_scores.npz')
+    keep_weights(run_dir, epochs)
+    write_json(run_dir / 'result.json', dict(
+        accuracies(scores, labels),
+        val_top1=val_top1,
+        parameters=sum(p.numel() for p in runner.model.parameters()
+                       if p.requires_grad),
+        flops=flops,
+        seconds_per_iter=median_iter_time(read_scalars(cfg.work_dir)),
+        **json.loads((run_dir / 'training.json').read_text()),
+        curve=curve))
+
+
+def count_flops(model: nn.Module, cfg: Config) -> int:
+    """Multiplications with addition of a prediction for one training clip.
+
+    As executed: what a specialized model does not choose does not count.
+    """
+    sample = DATASETS.build(cfg.train_dataloader.dataset)[0]
+    mode = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model.test_step(pseudo_collate([sample]))
+    finally:
+        model.train(mode)
+    return counter.get_total_flops() // 2
+
+
+def training_curve(run_dir: str, first_epoch: int) -> List[Dict[str, Any]]:
+    """Mean loss, and validation where there was one, of every epoch.
+
+    Epochs that were trained again after a stop count once, the last time.
+
+    Args:
+        run_dir: Work directory of the training.
+        first_epoch: Epochs before the first of this training.
+    """
+    losses: Dict[int, List[float]] = {}
+    val: Dict[int, float] = {}
+    for records in read_scalars(run_dir):
+        started = set()
+        for record in records:
+            if 'loss' in record and 'epoch' in record:
+                epoch = record['epoch']
+                if epoch not in started:
+                    started.add(epoch)
+                    losses[epoch] = []
+                losses[epoch].append(record['loss'])
+            elif 'acc/top1' in record:
+                val[record['step']] = 100 * record['acc/top1']
+    return [
+        dict(epoch=first_epoch + epoch, loss=sum(values) / len(values),
+             val_top1=val.get(epoch))
+        for epoch, values in sorted(losses.items())
+    ]
+
+
+def keep_weights(run_dir: Path, epochs: int) -> None:
+    """Keep the last checkpoint, without the optimizer's state, and no other.
+
+    Other runs start from its weights; nothing resumes from it.
+    """
+    last = run_dir / f'epoch_{epochs}.pth'
+    checkpoint = torch.load(last, map_location='cpu')
+    for name in ('optimizer', 'param_schedulers'):
+        checkpoint.pop(name, None)
+    with write_atomically(last, 'wb') as file:
+        torch.save(checkpoint, file)
+    for path in run_dir.glob('epoch_*.pth'):
+        if path != last:
+            path.unlink()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, even killed.
+
+    Otherwise a benchmark that is started again would train beside it.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(args: Optional[List[str]] = None) -> None:
+    """The command line."""
+    end_with_parent()
+    run_job(Path((args or sys.argv[1:])[0]))
+
+
+if __name__ == '__main__':
+    main()
