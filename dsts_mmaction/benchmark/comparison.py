@@ -1,0 +1,114 @@
+"""The variants of one host on one data set, side by side."""
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from .statistics import Run, paired_runs
+from .variants import VARIANTS
+
+#: Accuracies of a run, in percent.
+ACCURACIES = dict(top1='Top-1', mean_class='Mean class',
+                  within_group='Within group')
+# What is compared with, and what it is about: the first that is there.
+REFERENCES = ('baseline_extra', 'baseline')
+MAINS = ('dsts_udl2', 'dsts_udl1', 'dsts_joint')
+
+
+class Comparison(NamedTuple):
+    """Runs of one host on one data set.
+
+    Attributes:
+        host: Name of the host's config.
+        data_set: Name of the data set.
+        variants: Runs of every variant, one per seed, in the order of seeds.
+    """
+    host: str
+    data_set: str
+    variants: Dict[str, List[Run]]
+
+    @property
+    def stem(self) -> str:
+        """Start of the names of files about it."""
+        return re.sub(r'[^\w.-]+', '-', f'{self.host}_{self.data_set}')
+
+    @property
+    def reference(self) -> Optional[str]:
+        """The plain recognizer with the same budget, or with less."""
+        return next((v for v in REFERENCES if v in self.variants), None)
+
+    @property
+    def main(self) -> Optional[str]:
+        """The variant of DSTS that the benchmark is about."""
+        return next((v for v in MAINS if v in self.variants), None)
+
+
+class PairChange(NamedTuple):
+    """Two classes, and the clips of either taken for the other, per seed."""
+    first: int
+    second: int
+    before: float
+    after: float
+
+
+def comparisons(runs: Sequence[Run]) -> List[Comparison]:
+    """Sort runs by host and data set, then variant, then seed."""
+    known = list(VARIANTS)
+    found: Dict[tuple, Dict[str, List[Run]]] = {}
+    for run in sorted(runs, key=lambda run: run['seed']):
+        variants = found.setdefault((run['host'], run['data_set']), {})
+        variants.setdefault(run['variant'], []).append(run)
+    return [
+        Comparison(host, data_set, {
+            name: variants[name] for name in sorted(
+                variants, key=lambda name: (known.index(name) if name in known
+                                            else len(known), name))
+        }) for (host, data_set), variants in sorted(found.items())
+    ]
+
+
+def title(variant: str) -> str:
+    """What a variant is, for readers; its name if it is none of ours."""
+    return VARIANTS[variant].title if variant in VARIANTS else variant
+
+
+def class_name(names: Optional[Sequence[str]], label: int) -> str:
+    """The name of a class, its label if there are no names."""
+    return names[label] if names else str(label)
+
+
+def summed_confusion(runs: Sequence[Run]) -> Optional[np.ndarray]:
+    """Confusion matrices of several runs in one, None if a run has none."""
+    matrices: List[Any] = [run.get('confusion') for run in runs]
+    if not matrices or any(not matrix for matrix in matrices):
+        return None
+    return np.sum(matrices, axis=0)
+
+
+def changed_pairs(runs: Sequence[Run], reference: Sequence[Run],
+                  k: int) -> List[PairChange]:
+    """The pairs of classes whose confusion differs most between variants.
+
+    Args:
+        runs: Runs of one variant.
+        reference: Runs of the variant that it is compared with. Only seeds
+            that both have count.
+        k: At most this many pairs; unchanged ones are left out.
+
+    Returns:
+        Largest change first, ties in the order of the labels.
+    """
+    pairs = paired_runs(runs, reference)
+    after, before = (summed_confusion(side) for side in zip(*pairs)) \
+        if pairs else (None, None)
+    if after is None or before is None:
+        return []
+    after, before = (np.triu(m + m.T, k=1) / len(pairs)
+                     for m in (after, before))
+    change = np.abs(after - before)
+    order = np.argsort(-change, axis=None, kind='stable')[:k]
+    return [
+        PairChange(int(i), int(j), float(before[i, j]), float(after[i, j]))
+        for i, j in zip(*np.unravel_index(order, change.shape))
+        if change[i, j] > 0
+    ]

@@ -1,0 +1,151 @@
+"""The benchmark's published numbers: ``benchmarks.json`` and its Markdown.
+
+The JSON file holds ``tables``, one for each host, data set and protocol,
+with where its numbers come from, and ``rows``, one for each run::
+
+    {"format": 1,
+     "tables": [{"host": …, "data_set": {…}, "protocol": {…}, "groups": {…},
+                 "sources": [{"command": …, "date": …, "machine": {…},
+                              "variants": […]}]}],
+     "rows": [{"table": 0, "host": …, "data_set": …, "variant": …, "seed": …,
+               "top1": …, "mean_class": …, "within_group": …, …}]}
+
+The Markdown file beside it is made from it and from ``benchmarks_notes.md``,
+remarks that are written by hand.
+"""
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Union
+
+from ..utils.atomic import write_atomically
+from .comparison import comparisons
+from .report import (EXPLANATION, FORMAT, comparison_tables, provenance,
+                     read_results)
+from .statistics import Run
+
+# What is kept of a run. Confusions, curves and single clips are not.
+ROW_KEYS = ('host', 'data_set', 'variant', 'seed', 'top1', 'top5',
+            'mean_class', 'within_group', 'val_top1', 'parameters', 'flops',
+            'seconds_per_iter', 'peak_memory_mb')
+GENERATED = ('<!-- Made from {json} by tools/benchmark_report.py --docs: '
+             'change that, or {notes}. -->\n')
+
+
+def read_published(path: Union[str, Path]) -> Dict[str, Any]:
+    """The published numbers; none, if there is no such file.
+
+    Raises:
+        ValueError: The file is something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        return dict(format=FORMAT, tables=[], rows=[])
+    return read_results(path, keys=('tables', 'rows'))
+
+
+def merge(published: Dict[str, Any],
+          results: Dict[str, Any]) -> Dict[str, Any]:
+    """Published numbers with those of a ``results.json``.
+
+    All seeds of a variant are replaced where host, data set, protocol and
+    variant are the same.
+
+    Raises:
+        ValueError: A table has variants with other look-alike groups, whose
+            within-group accuracies could not be compared.
+    """
+    tables = [dict(table) for table in published['tables']]
+    rows = list(published['rows'])
+    data_set = {key: value for key, value in results['data_set'].items()
+                if key != 'class_names'}
+    for comparison in comparisons(results['runs']):
+        head = dict(host=comparison.host, data_set=data_set,
+                    protocol=results['protocol'])
+        index = next((i for i, table in enumerate(tables)
+                      if all(table[key] == head[key] for key in head)),
+                     len(tables))
+        if index == len(tables):
+            tables.append(dict(head, sources=[]))
+        table = tables[index]
+        replaced = set(comparison.variants)
+        rows = [row for row in rows
+                if row['table'] != index or row['variant'] not in replaced]
+        groups = results.get('groups')
+        if (any(row['table'] == index for row in rows)
+                and table.get('groups') != groups):
+            raise ValueError(
+                f'the table of {comparison.host} on {data_set["name"]} has '
+                'variants with other look-alike groups: replace all of its '
+                'variants at once.')
+        table['groups'] = groups
+        sources = [
+            dict(source, variants=[variant for variant in source['variants']
+                                   if variant not in replaced])
+            for source in table['sources']
+        ] + [dict({key: results.get(key) for key in ('command', 'date',
+                                                     'machine')},
+                  variants=list(comparison.variants))]
+        table['sources'] = [s for s in sources if s['variants']]
+        rows += [_row(run, index) for runs in comparison.variants.values()
+                 for run in runs]
+    rows.sort(key=lambda row: row['table'])
+    return dict(format=FORMAT, tables=tables, rows=rows)
+
+
+def write_published(published: Dict[str, Any],
+                    path: Union[str, Path]) -> None:
+    """Write the JSON file, one line per table and row."""
+    lines = {key: ',\n'.join('  ' + json.dumps(value, ensure_ascii=False)
+                             for value in published[key])
+             for key in ('tables', 'rows')}
+    with write_atomically(path) as file:
+        file.write(f'{{"format": {published["format"]},\n'
+                   f' "tables": [\n{lines["tables"]}\n ],\n'
+                   f' "rows": [\n{lines["rows"]}\n ]}}\n')
+
+
+def published_markdown(path: Union[str, Path]) -> str:
+    """The Markdown of a JSON file and of the notes beside it.
+
+    Raises:
+        ValueError: The file is something else.
+    """
+    path = Path(path)
+    published = read_published(path)
+    notes = notes_path(path)
+    parts = ['# Benchmarks\n',
+             GENERATED.format(json=path.name, notes=notes.name)]
+    if notes.exists():
+        parts.append(notes.read_text(encoding='utf-8').rstrip('\n') + '\n')
+    parts.append(EXPLANATION)
+    for index, table in enumerate(published['tables']):
+        parts += _table_section(table, [row for row in published['rows']
+                                        if row['table'] == index])
+    return '\n'.join(parts)
+
+
+def notes_path(path: Union[str, Path]) -> Path:
+    """Where the remarks to a JSON file are."""
+    path = Path(path)
+    return path.with_name(f'{path.stem}_notes.md')
+
+
+def _table_section(table: Dict[str, Any], rows: List[Run]) -> List[str]:
+    parts = [f"## {table['host']} on {table['data_set']['name']}\n",
+             provenance({key: table[key]
+                         for key in ('data_set', 'protocol', 'groups')})]
+    for comparison in comparisons(rows):
+        parts += comparison_tables(comparison)
+    parts.append('### Source\n')
+    for source in table['sources']:
+        variants = ', '.join(f'`{name}`' for name in source['variants'])
+        parts.append(f'{variants}:\n\n{provenance(source)}')
+    return parts
+
+
+def _row(run: Run, table: int) -> Dict[str, Any]:
+    row: Dict[str, Any] = dict(table=table)
+    for key in ROW_KEYS:
+        value = run.get(key)
+        row[key] = round(value, 4) if isinstance(value, float) else value
+    return row

@@ -1,0 +1,248 @@
+"""Tables and pictures of a benchmark, from its ``results.json``.
+
+Spreads are sample standard deviations over seeds. Differences are paired by
+seed and come with the intervals of
+:class:`~dsts_mmaction.benchmark.statistics.PairedDifference`.
+"""
+import json
+import statistics
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from ..utils.atomic import write_atomically
+from ..utils.markdown import markdown_table
+from . import plots
+from .comparison import (ACCURACIES, Comparison, PairChange, changed_pairs,
+                         class_name, comparisons, title)
+from .statistics import Interval, Run, measured, paired_difference, spread
+
+FORMAT = 1
+NUM_PAIRS = 15
+# Key of a run, header of the column, unit, digits.
+COSTS = (('parameters', 'Parameters (M)', 1e6, 2),
+         ('flops', 'GFLOPs', 1e9, 2),
+         ('seconds_per_iter', 'Training (s/iter)', 1, 3),
+         ('peak_memory_mb', 'Peak memory (MB)', 1, 0))
+NOT_MEASURED = 'n/a'
+
+EXPLANATION = (
+    'Accuracies are means ± sample standard deviations over seeds, in '
+    'percent of the test clips; costs are medians. Differences are in '
+    'points, paired by seed, with 95 % t-intervals over seeds, not corrected '
+    'for how many there are.\n')
+BOOTSTRAP = ('The last column of the differences holds 95 % bootstrap '
+             'intervals over seeds and test clips.\n')
+
+
+def read_results(path: Union[str, Path],
+                 keys: Sequence[str] = ('runs', )) -> Dict[str, Any]:
+    """A ``results.json``, or another file of the benchmark.
+
+    Args:
+        path: The file.
+        keys: What it has to hold.
+
+    Raises:
+        ValueError: The file is something else.
+    """
+    try:
+        results = json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON: {error}.') from error
+    if (not isinstance(results, dict) or results.get('format') != FORMAT
+            or not set(keys) <= set(results)):
+        raise ValueError(f'{path} must hold {" and ".join(keys)} of a '
+                         f'benchmark, format {FORMAT}.')
+    return results
+
+
+def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
+    """Write ``results.md`` and its pictures.
+
+    Args:
+        results: Contents of ``results.json``; runs may be missing.
+        out_dir: Directory for the files, made if needed.
+    """
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    names = results.get('data_set', {}).get('class_names')
+    parts = ['# Benchmark\n', provenance(results), EXPLANATION]
+    if any(run.get('correct') for run in results['runs']):
+        parts.append(BOOTSTRAP)
+    for comparison in comparisons(results['runs']):
+        parts += [f'## {comparison.host} on {comparison.data_set}\n',
+                  *comparison_tables(comparison),
+                  *_pairs_and_pictures(comparison, names, out_dir)]
+    if results.get('failed'):
+        rows = [['Failed run', 'Seed', 'Reason']] + [
+            [_cell(f"{run['host']}, {run['variant']}"), str(run['seed']),
+             _cell(run['reason'])] for run in results['failed']
+        ]
+        parts += ['## Failed\n', markdown_table(rows)]
+    with write_atomically(out_dir / 'results.md') as file:
+        file.write('\n'.join(parts))
+
+
+def provenance(results: Dict[str, Any]) -> str:
+    """How and where results came about, as a Markdown list."""
+    facts = {
+        'Command': f"`{results['command']}`" if 'command' in results else '',
+        'Date': results.get('date'),
+        'Machine': _listed(results.get('machine')),
+        'Data set': _listed(results.get('data_set')),
+        'Protocol': _listed(results.get('protocol')),
+        'Look-alike groups': _described(results.get('groups')),
+    }
+    return ''.join(f'- {name}: {fact}\n' for name, fact in facts.items()
+                   if fact)
+
+
+def comparison_tables(comparison: Comparison) -> List[str]:
+    """Markdown of all variants, and of their differences."""
+    variants = comparison.variants
+    tables = [_variants_table(comparison)]
+    if comparison.reference and len(variants) > 1:
+        tables += ['### Differences: variant minus '
+                   f'{title(comparison.reference)}\n',
+                   _differences_table(comparison, minus=True)]
+    # The other way round too: the variant in question against each control.
+    if comparison.main and len(variants) > 2:
+        tables += [f'### Differences: {title(comparison.main)} minus '
+                   'variant\n',
+                   _differences_table(comparison, minus=False)]
+    return tables
+
+
+def _variants_table(comparison: Comparison) -> str:
+    accuracies = [key for key in ACCURACIES if _any_has(comparison, key)]
+    costs = [cost for cost in COSTS if _any_has(comparison, cost[0])]
+    rows = [['Variant', 'Name', 'Seeds',
+             *(f'{ACCURACIES[key]} (%)' for key in accuracies),
+             *(header for _, header, _, _ in costs)]]
+    for name, runs in comparison.variants.items():
+        rows.append([_cell(title(name)), f'`{_cell(name)}`', str(len(runs)),
+                     *(_spread_text(runs, key) for key in accuracies),
+                     *(_cost_text(runs, key, unit, digits)
+                       for key, _, unit, digits in costs)])
+    return markdown_table(rows)
+
+
+def _differences_table(comparison: Comparison, minus: bool) -> str:
+    """Every variant minus the reference, or the main one minus each."""
+    fixed = comparison.reference if minus else comparison.main
+    accuracies = [key for key in ACCURACIES if _any_has(comparison, key)]
+    columns: List[List[str]] = []
+    for name, runs in comparison.variants.items():
+        if name == fixed:
+            continue
+        sides = runs, comparison.variants[fixed]
+        found = {key: paired_difference(*(sides if minus else sides[::-1]),
+                                        key) for key in accuracies}
+        seeds = max((len(d.differences) for d in found.values() if d),
+                    default=0)
+        top1 = found.get('top1')
+        columns.append([
+            _cell(title(name)), str(seeds),
+            *(NOT_MEASURED if d is None
+              else f'{d.mean:+.2f}{_interval_text(d.interval)}'
+              for d in found.values()),
+            (_interval_text(top1.bootstrap).strip() if top1 else '')
+            or NOT_MEASURED,
+        ])
+    header = ['Variant', 'Pairs', *(ACCURACIES[key] for key in accuracies),
+              'Top-1, seeds and clips']
+    rows = [header, *columns]
+    if all(row[-1] == NOT_MEASURED for row in columns):
+        rows = [row[:-1] for row in rows]
+    return markdown_table(rows)
+
+
+def _pairs_and_pictures(comparison: Comparison,
+                        names: Optional[Sequence[str]],
+                        out_dir: Path) -> List[str]:
+    """Markdown of the changed pairs and of the pictures it writes."""
+    parts, pairs = [], []
+    if comparison.reference and comparison.main:
+        pairs = changed_pairs(comparison.variants[comparison.main],
+                              comparison.variants[comparison.reference],
+                              NUM_PAIRS)
+        if pairs:
+            parts += ['### Pairs of classes whose confusion changed most\n',
+                      'Clips of either class taken for the other, per seed.\n',
+                      _pairs_table(comparison, pairs, names)]
+    for kind, figure in dict(
+            accuracies=plots.draw_accuracies(comparison),
+            curves=plots.draw_curves(comparison),
+            confusions=plots.draw_confusions(comparison, names),
+            pairs=plots.draw_changed_pairs(comparison, pairs, names)).items():
+        if figure is not None:
+            file = f'{comparison.stem}_{kind}.png'
+            plots.save(figure, out_dir / file)
+            parts.append(f'![{kind}]({file})\n')
+    return parts
+
+
+def _pairs_table(comparison: Comparison, pairs: Sequence[PairChange],
+                 names: Optional[Sequence[str]]) -> str:
+    rows = [['Pair', title(comparison.reference), title(comparison.main),
+             'Change']]
+    for pair in pairs:
+        rows.append([
+            _cell(f'{class_name(names, pair.first)} / '
+                  f'{class_name(names, pair.second)}'),
+            f'{pair.before:.1f}', f'{pair.after:.1f}',
+            f'{pair.after - pair.before:+.1f}'])
+    return markdown_table(rows)
+
+
+def _any_has(comparison: Comparison, key: str) -> bool:
+    return any(measured(run, key) is not None
+               for runs in comparison.variants.values() for run in runs)
+
+
+def _spread_text(runs: Sequence[Run], key: str) -> str:
+    found = spread(runs, key)
+    if found is None:
+        return NOT_MEASURED
+    std = '' if found.std is None else f' ± {found.std:.2f}'
+    return f'{found.mean:.2f}{std}'
+
+
+def _cost_text(runs: Sequence[Run], key: str, unit: float,
+               digits: int) -> str:
+    values = [value for run in runs
+              if (value := measured(run, key)) is not None]
+    if not values:
+        return NOT_MEASURED
+    return f'{statistics.median(values) / unit:.{digits}f}'
+
+
+def _interval_text(interval: Optional[Interval]) -> str:
+    return '' if interval is None else \
+        f' ({interval[0]:+.2f} to {interval[1]:+.2f})'
+
+
+def _listed(facts: Optional[Dict[str, Any]]) -> str:
+    """Facts in a row; lists, such as class names, are left out."""
+    texts = []
+    for name, value in (facts or {}).items():
+        if value in (None, {}) or isinstance(value, list):
+            continue
+        if isinstance(value, bool):
+            value = 'yes' if value else 'no'
+        elif isinstance(value, dict):
+            value = ' '.join(f'{k}={v}' for k, v in value.items())
+        texts.append(value if name == 'name'
+                     else f"{name.replace('_', ' ')} {value}")
+    return ', '.join(texts)
+
+
+def _described(groups: Optional[Dict[str, Any]]) -> str:
+    if not groups or not groups['groups']:
+        return ''
+    return f"{len(groups['groups'])}, from {groups['source']}"
+
+
+def _cell(text: str) -> str:
+    """Text that does not end its cell."""
+    return ' '.join(text.split()).replace('|', '\\|')

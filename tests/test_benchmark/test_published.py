@@ -1,0 +1,118 @@
+"""The published numbers: merged, written, and in step with their Markdown."""
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsts_mmaction.benchmark.published import (merge, published_markdown,
+                                               read_published,
+                                               write_published)
+from tests.test_benchmark.fake_results import fake_results
+from tools import benchmark_report
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / 'docs' / 'benchmarks.json'
+
+
+@pytest.fixture
+def run_tool(monkeypatch):
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', ['tool', *map(str, args)])
+        benchmark_report.main()
+    return run
+
+
+def rows_of(published, variant):
+    return [row for row in published['rows'] if row['variant'] == variant]
+
+
+def test_same_variant_is_replaced(tmp_path):
+    first = fake_results(seed=1, seeds=3)
+    second = fake_results(seed=2, seeds=2, variants=['dsts_joint', 'mine'])
+    second.update(command='another')
+    published = merge(read_published(tmp_path / 'none.json'), first)
+    merged = merge(published, second)
+    assert len(published['rows']) == 15  # as it was
+    assert rows_of(merged, 'baseline') == rows_of(published, 'baseline')
+    top1 = [run['top1'] for run in second['runs']]
+    assert [row['top1'] for row in rows_of(merged, 'dsts_joint')
+            + rows_of(merged, 'mine')] == pytest.approx(top1)
+    (table, ) = merged['tables']
+    assert [(s['command'], s['variants']) for s in table['sources']] == [
+        (first['command'], ['baseline', 'baseline_extra', 'control_compute',
+                            'dsts_udl2']),
+        ('another', ['dsts_joint', 'mine'])]
+    # Everything of the first anew: nothing is left of it.
+    again = merge(merge(merged, first), second)
+    assert sorted(map(str, again['rows'])) == sorted(map(str, merged['rows']))
+    assert again['tables'] == merged['tables']
+
+
+def test_another_protocol_or_host_is_another_table():
+    published = merge(read_published('none.json'), fake_results())
+    other = fake_results()
+    other['protocol'] = dict(other['protocol'], epochs=13)
+    for results in (other, fake_results(hosts=('slowfast', ))):
+        published = merge(published, results)
+    assert [table['host'] for table in published['tables']] == [
+        'tsm_r18', 'tsm_r18', 'slowfast']
+    assert [row['table'] for row in published['rows']] == [
+        i for i in range(3) for _ in range(15)]
+
+
+def test_other_groups_do_not_mix():
+    published = merge(read_published('none.json'), fake_results())
+    other = fake_results(variants=['baseline'])
+    other['groups'] = dict(source='file', groups=[[0, 1]])
+    with pytest.raises(ValueError, match='other look-alike groups'):
+        merge(published, other)
+    everything = dict(fake_results(), groups=other['groups'])
+    (table, ) = merge(published, everything)['tables']
+    assert table['groups'] == other['groups']
+
+
+def test_tool_adds_and_writes(tmp_path, run_tool):
+    results = tmp_path / 'run' / 'results.json'
+    results.parent.mkdir()
+    results.write_text(json.dumps(fake_results(seed=4)))
+    docs = tmp_path / 'docs' / 'numbers.json'
+    run_tool(results, '--out', tmp_path / 'out', '--add-to', docs)
+    assert (tmp_path / 'out' / 'results.md').exists()
+    published = merge(read_published('none.json'), fake_results(seed=4))
+    assert read_published(docs) == published
+    markdown = docs.with_suffix('.md').read_text()
+    assert markdown == published_markdown(docs)
+    assert 'Made from numbers.json' in markdown
+    assert '`dsts_udl2`' in markdown and '2000-01-02' in markdown
+
+    notes = docs.with_name('numbers_notes.md')
+    notes.write_text('What *we* think\n\n| of | it |\n')
+    run_tool('--docs', docs)
+    with_notes = docs.with_suffix('.md').read_text()
+    assert notes.read_text() in with_notes
+    assert with_notes.replace(notes.read_text() + '\n', '') == markdown
+
+
+@pytest.mark.parametrize('args, message', [
+    ([], 'give RESULTS or --docs'),
+    (['a/results.json'], 'RESULTS go with --out or --add-to'),
+    (['--out', 'a'], 'RESULTS go with --out or --add-to'),
+    (['a/r.json', 'b/a/r.json', '--out', 'c'], 'different names, got a, a'),
+    (['--docs', 'nothing.json'], 'error: nothing.json is missing'),
+    (['nothing.json', '--out', 'a'], "No such file.*'nothing.json'"),
+])
+def test_tool_refuses(args, message, run_tool, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_tool(*args)
+    text = capsys.readouterr().err + str(stop.value)
+    assert re.search(message, text), text
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason='nothing is published')
+def test_docs_are_what_their_numbers_give(tmp_path):
+    assert DOCS.with_suffix('.md').read_text(encoding='utf-8') == \
+        published_markdown(DOCS)
+    write_published(read_published(DOCS), tmp_path / 'again.json')
+    assert (tmp_path / 'again.json').read_text() == DOCS.read_text()
