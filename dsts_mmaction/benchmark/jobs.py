@@ -98,8 +98,9 @@ def run_jobs(jobs: Sequence[Job],
                     if process.returncode:
                         failed[job.name] = _reason(work_dir / job.name,
                                                    process.returncode)
-                    console.print(f'{job.name}: ' + failed.get(
-                        job.name, 'done'), highlight=False, markup=False)
+                    console.print(
+                        f'{job.name}: {failed.get(job.name, "done")}',
+                        highlight=False, markup=False, soft_wrap=True)
                     on_end(failed)
                 for job in list(waiting):
                     if job.start in failed:

@@ -49,4 +49,5 @@ class Reporter:
             self._progress.update(self._task, completed=done, note=note)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + self.seconds
-            self.console.print(f'  {note}', highlight=False, markup=False)
+            self.console.print(
+                f'  {note}', highlight=False, markup=False, soft_wrap=True)
