@@ -36,7 +36,7 @@ def draw_accuracies(comparison: Comparison) -> Optional[Figure]:
         _draw_accuracy(axes, comparison, metric)
     panels[0].set_yticks(range(len(variants)), list(map(title, variants)))
     panels[0].invert_yaxis()
-    figure.suptitle(f'{comparison.host} on {comparison.data_set}: mean over '
+    figure.suptitle(f'{comparison.host} on {comparison.data_set}\nmean over '
                     'seeds, standard deviation, single seeds', fontsize=9)
     return figure
 
@@ -102,7 +102,7 @@ def draw_curves(comparison: Comparison) -> Optional[Figure]:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(alpha=0.3)
         row[0].legend(fontsize=7)
-    figure.suptitle(f'{comparison.host} on {comparison.data_set}: mean and '
+    figure.suptitle(f'{comparison.host} on {comparison.data_set}\nmean and '
                     'range over seeds', fontsize=9)
     return figure
 
@@ -146,7 +146,7 @@ def draw_confusions(comparison: Comparison,
     _draw_matrix(panels[2], change, class_names,
                  'Change (better: blue on the diagonal, red elsewhere)',
                  'RdBu', -bound, bound)
-    figure.suptitle(f'{comparison.host} on {comparison.data_set}: percent of '
+    figure.suptitle(f'{comparison.host} on {comparison.data_set}\npercent of '
                     'the clips of a class, all seeds', fontsize=10)
     return figure
 
@@ -192,9 +192,9 @@ def draw_changed_pairs(
     axes.set_axisbelow(True)
     axes.set_xlabel('Change of clips taken for one another, per seed '
                     '(below 0 is better)')
-    axes.set_title(f'{comparison.host} on {comparison.data_set}: '
-                   f'{title(comparison.main)} minus '
-                   f'{title(comparison.reference)}', fontsize=9)
+    figure.suptitle(f'{comparison.host} on {comparison.data_set}\n'
+                    f'{title(comparison.main)} minus '
+                    f'{title(comparison.reference)}', fontsize=9)
     return figure
 
 

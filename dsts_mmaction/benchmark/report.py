@@ -30,8 +30,8 @@ EXPLANATION = (
     'percent of the test clips; costs are medians. Differences are in '
     'points, paired by seed, with 95 % t-intervals over seeds, not corrected '
     'for how many there are.\n')
-BOOTSTRAP = ('The last column of the differences holds 95 % bootstrap '
-             'intervals over seeds and test clips.\n')
+# Column of the differences that needs single clips.
+BOOTSTRAP = 'Top-1, 95 % bootstrap over seeds and clips'
 
 
 def read_results(path: Union[str, Path],
@@ -67,8 +67,6 @@ def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     names = results.get('data_set', {}).get('class_names')
     parts = ['# Benchmark\n', provenance(results), EXPLANATION]
-    if any(run.get('correct') for run in results['runs']):
-        parts.append(BOOTSTRAP)
     for comparison in comparisons(results['runs']):
         parts += [f'## {comparison.host} on {comparison.data_set}\n',
                   *comparison_tables(comparison),
@@ -150,7 +148,7 @@ def _differences_table(comparison: Comparison, minus: bool) -> str:
             or NOT_MEASURED,
         ])
     header = ['Variant', 'Pairs', *(ACCURACIES[key] for key in accuracies),
-              'Top-1, seeds and clips']
+              BOOTSTRAP]
     rows = [header, *columns]
     if all(row[-1] == NOT_MEASURED for row in columns):
         rows = [row[:-1] for row in rows]
