@@ -66,10 +66,18 @@ def dense_layer(layer, z, noise, temperature, training,
                 choose=straight_through):
     """One layer; returns the features, the scores and the routing."""
     linear, neurons = layer.synapse.linear, layer.neurons
-    scores = z.mean((2, 3, 4)) @ linear.weight.t() + linear.bias
+    pooled = z.mean((2, 3, 4))
+    norm = layer.synapse.norm
+    if training and len(z) > 1:
+        mean, var = pooled.mean(0), pooled.var(0, unbiased=False)
+    else:
+        mean, var = norm.running_mean, norm.running_var
+    pooled = (pooled - mean) / (var + norm.eps).sqrt()
+    scores = pooled @ linear.weight.t() + linear.bias
     gates = torch.ones(*neurons.spatial_kernels.shape[:2], 2).to(z)
     if training:
-        routing = choose(scores, noise.synapse, temperature)
+        routing = choose(scores, layer.router_noise * noise.synapse,
+                         temperature)
         if neurons.gate_logits is not None:
             gates = choose(neurons.gate_logits, noise.gates, temperature)
     else:
@@ -78,11 +86,14 @@ def dense_layer(layer, z, noise, temperature, training,
             gates = one_hot_argmax(neurons.gate_logits)
     mixed = 0
     for n in range(scores.shape[1]):
-        spatial = F.conv3d(
-            z, neurons.spatial_kernels[n][:, :, None], padding=(0, 1, 1))
+        spatial = neurons.spatial_kernels[n]
+        temporal = neurons.temporal_kernels[n]
+        if neurons.shared_spatial_kernel is not None:
+            spatial = spatial + neurons.shared_spatial_kernel
+            temporal = temporal + neurons.shared_temporal_kernel
+        spatial = F.conv3d(z, spatial[:, :, None], padding=(0, 1, 1))
         temporal = F.conv3d(
-            z, neurons.temporal_kernels[n][:, :, :, None, None],
-            padding=(1, 0, 0))
+            z, temporal[:, :, :, None, None], padding=(1, 0, 0))
         gate_s, gate_t = gates[n].view(1, -1, 1, 1, 1, 2).unbind(-1)
         out = gate_s * spatial + gate_t * temporal
         mixed = mixed + routing[:, n].view(-1, 1, 1, 1, 1) * out

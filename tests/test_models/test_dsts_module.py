@@ -26,20 +26,22 @@ shapes = dict(
     num_layers=st.integers(1, 3),
     channels=st.integers(1, 5),
     temperature=st.sampled_from([0.3, 1.0, 2.5]),
-    gates=st.booleans())
+    options=st.fixed_dictionaries(dict(
+        gates=st.booleans(), shared_kernels=st.booleans(),
+        router_noise=st.sampled_from([0, 0.5, 1]))))
 
 
 @settings(max_examples=30, deadline=None)
 @given(**shapes)
 def test_training_forward_and_gradients_equal_dense(batch, size, num_neurons,
                                                     num_layers, channels,
-                                                    temperature, gates):
+                                                    temperature, options):
     if batch * size[0] * size[1] * size[2] == 1:
         return
     module = make(
         channels, num_neurons=num_neurons, num_layers=num_layers,
-        temperature=temperature, gates=gates, balance_loss_weight=0.7,
-        router_z_loss_weight=0.3)
+        temperature=temperature, balance_loss_weight=0.7,
+        router_z_loss_weight=0.3, **options)
     x = torch.randn(batch, channels, *size, dtype=torch.float64,
                     requires_grad=True)
     target = torch.randn_like(x)
@@ -78,15 +80,27 @@ def test_every_upstream_gradient_is_non_zero():
 @given(**shapes)
 def test_evaluation_dispatch_equals_dense(batch, size, num_neurons,
                                           num_layers, channels, temperature,
-                                          gates):
+                                          options):
     module = make(channels, num_neurons=num_neurons, num_layers=num_layers,
-                  temperature=temperature, gates=gates).eval()
+                  temperature=temperature, **options).eval()
     x = torch.randn(batch, channels, *size, dtype=torch.float64)
     features, _, routing = dense_forward(module, x)
     output = module(x)
     torch.testing.assert_close(output.features, features)
     assert torch.equal(output.routing, routing)
     assert output.losses == {}
+
+
+@pytest.mark.parametrize('create', ['construct', 'reset'])
+def test_initial_scores_tell_samples_apart(create):
+    module = DSTSModule(32, num_neurons=50, num_layers=1, mid_channels=32)
+    if create == 'reset':
+        module = randomize(module)
+        module.reset_parameters()
+    z = torch.rand(64, 32, 2, 3, 3)
+    scores = module.layers[0].synapse(z)
+    assert 0.7 < scores.std() < 1.4
+    assert scores.std(0).min() > 0.3
 
 
 @pytest.mark.parametrize('spatial', ['all', 'none'])
@@ -108,7 +122,7 @@ def test_evaluation_equals_training_without_noise():
              for n in module.sample_noise(6)]
     module.train()
     for m in module.modules():
-        if isinstance(m, torch.nn.BatchNorm3d):
+        if isinstance(m, (torch.nn.BatchNorm1d, torch.nn.BatchNorm3d)):
             m.eval()
     trained = module(x, noise)
     evaluated = module.eval()(x)
@@ -343,6 +357,8 @@ def test_losses_tell_balance_from_collapse():
     (dict(mid_channels=2.5), 'mid_channels must be an integer of 1 or more'),
     (dict(in_channels=0), 'in_channels must be an integer of 1 or more'),
     (dict(gates=1), 'gates must be True or False, got 1'),
+    (dict(shared_kernels=None), 'shared_kernels must be True or False'),
+    (dict(router_noise=-1), 'router_noise must be a number of 0 or more'),
     (dict(temperature=0), 'temperature must be a number greater than 0, '
      'got 0'),
     (dict(temperature='warm'), "greater than 0, got 'warm'"),

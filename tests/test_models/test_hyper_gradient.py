@@ -18,13 +18,14 @@ class Problem:
 
     def __init__(self, batch=(3, 4), size=(2, 3, 3), channels=5,
                  num_neurons=3, num_layers=2, mid_channels=4,
-                 temperature=1.0):
+                 temperature=1.0, **options):
         double = dict(dtype=torch.float64)
         self.module = randomize(
             DSTSModule(
                 channels, num_neurons=num_neurons, num_layers=num_layers,
                 mid_channels=mid_channels, temperature=temperature,
-                balance_loss_weight=0.3, router_z_loss_weight=0.1).double())
+                balance_loss_weight=0.3, router_z_loss_weight=0.1,
+                **options).double())
         self.weight = torch.randn(channels, 4, **double)
         named = dict(self.module.named_parameters())
         ids = {id(p) for p in self.module.upstream_parameters()}
@@ -70,7 +71,9 @@ class Problem:
     num_neurons=st.integers(1, 5),
     num_layers=st.integers(1, 3),
     mid_channels=st.integers(1, 5),
-    temperature=st.sampled_from([0.5, 1.0, 2.0]))
+    temperature=st.sampled_from([0.5, 1.0, 2.0]),
+    shared_kernels=st.booleans(),
+    router_noise=st.sampled_from([0, 1]))
 def test_equals_the_reference(order, **options):
     problem = Problem(**options)
     _, reference = problem.reference(order)
@@ -82,7 +85,7 @@ def test_equals_the_reference(order, **options):
 def test_equals_finite_differences(order):
     # A difference across a kink of ReLU is wrong, and rarely one is hit.
     for _ in range(3):
-        problem = Problem(num_neurons=4, mid_channels=6)
+        problem = Problem(num_neurons=4, mid_channels=6, shared_kernels=True)
         function, _ = problem.reference(order)
         gradients = problem.ours(order).gradients
         worst = 0

@@ -43,18 +43,23 @@ class DSTSLayer(nn.Module):
         num_neurons: Number N of specialized neurons.
         temperature: Temperature of synapse and gates.
         gates: Whether the neurons' channels have gates.
+        shared_kernels: Whether neurons share a part of their kernels.
+        router_noise: Scale of the Gumbel noise of router scores.
     """
 
     def __init__(self,
                  channels: int,
                  num_neurons: int,
                  temperature: float,
-                 gates: bool = True) -> None:
+                 gates: bool = True,
+                 shared_kernels: bool = False,
+                 router_noise: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature
+        self.router_noise = router_noise
         self.synapse = Synapse(channels, num_neurons)
         self.neurons = SpecializedNeurons(channels, num_neurons, temperature,
-                                          gates)
+                                          gates, shared_kernels)
         self.norm = nn.BatchNorm3d(channels)
 
     def forward(self, z: Tensor, noise: Optional[LayerNoise] = None
@@ -67,8 +72,8 @@ class DSTSLayer(nn.Module):
         """
         scores = self.synapse(z)
         if self.training:
-            routing, index = straight_through_one_hot(scores, noise.synapse,
-                                                      self.temperature)
+            routing, index = straight_through_one_hot(
+                scores, self.router_noise * noise.synapse, self.temperature)
             out = self.neurons.mix(z, routing, index, noise.gates)
         else:
             index = scores.argmax(dim=1)

@@ -50,6 +50,10 @@ class DSTSModule(nn.Module):
         temperature: Temperature of the Gumbel-softmax of synapses and gates.
         gates: Whether every channel of a neuron learns to be spatial or
             temporal. Without, it is both, at the cost of two operators.
+        shared_kernels: Whether the neurons of a layer share a part of their
+            kernels, as if beside them one more neuron always fired.
+        router_noise: Scale of the Gumbel noise that is added to router scores
+            in training; 0 chooses by the scores alone.
         balance_loss_weight: Weight of the balance loss, summed over layers.
         router_z_loss_weight: Weight of the router z-loss, summed over layers.
 
@@ -64,6 +68,8 @@ class DSTSModule(nn.Module):
                  mid_channels: Optional[int] = None,
                  temperature: float = 1.0,
                  gates: bool = True,
+                 shared_kernels: bool = False,
+                 router_noise: float = 1.0,
                  balance_loss_weight: float = 0.01,
                  router_z_loss_weight: float = 0.001) -> None:
         super().__init__()
@@ -76,9 +82,13 @@ class DSTSModule(nn.Module):
         if not _is_number(temperature) or not temperature > 0:
             raise ValueError('temperature must be a number greater than 0, '
                              f'got {temperature!r}.')
-        if not isinstance(gates, bool):
-            raise ValueError(f'gates must be True or False, got {gates!r}.')
-        for name, weight in (('balance_loss_weight', balance_loss_weight),
+        for name, flag in (('gates', gates),
+                           ('shared_kernels', shared_kernels)):
+            if not isinstance(flag, bool):
+                raise ValueError(f'{name} must be True or False, '
+                                 f'got {flag!r}.')
+        for name, weight in (('router_noise', router_noise),
+                             ('balance_loss_weight', balance_loss_weight),
                              ('router_z_loss_weight', router_z_loss_weight)):
             if not _is_number(weight) or not weight >= 0:
                 raise ValueError(f'{name} must be a number of 0 or more, '
@@ -96,7 +106,8 @@ class DSTSModule(nn.Module):
         self.reduce = nn.Conv2d(in_channels, mid_channels, 1, bias=False)
         self.reduce_norm = nn.BatchNorm3d(mid_channels)
         self.layers = nn.ModuleList(
-            DSTSLayer(mid_channels, num_neurons, temperature, gates)
+            DSTSLayer(mid_channels, num_neurons, temperature, gates,
+                      shared_kernels, router_noise)
             for _ in range(num_layers))
         self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
         self.expand_norm = nn.BatchNorm3d(in_channels)
@@ -104,7 +115,8 @@ class DSTSModule(nn.Module):
 
     def reset_parameters(self) -> None:
         """Initialise every parameter anew; the module is the identity."""
-        for module in self.modules():
+        # Children first: what a parent sets is what stays.
+        for module in reversed(list(self.modules())):
             if module is not self and hasattr(module, 'reset_parameters'):
                 module.reset_parameters()
         nn.init.zeros_(self.expand_norm.weight)

@@ -5,7 +5,7 @@ that captures more spatial or more temporal detail; the form, one gate per
 neuron and channel between a 1x3x3 and a 3x1x1 kernel, is ours.
 """
 import math
-from typing import Optional
+from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from .kernel_mixing import mix_kernels
 from .straight_through import straight_through_one_hot
+
+# Initial size of a neuron's own kernels beside the shared ones (ours).
+OWN_STD = 0.3
 
 
 class SpecializedNeurons(nn.Module):
@@ -27,19 +30,27 @@ class SpecializedNeurons(nn.Module):
         temperature: Temperature of the gates' softmax.
         gates: Whether there are gates. Without, every channel is the sum of
             both operators.
+        shared_kernels: Whether neurons share a part of their kernels.
     """
 
     def __init__(self,
                  channels: int,
                  num_neurons: int,
                  temperature: float,
-                 gates: bool = True) -> None:
+                 gates: bool = True,
+                 shared_kernels: bool = False) -> None:
         super().__init__()
         self.temperature = temperature
         self.spatial_kernels = nn.Parameter(
             torch.empty(num_neurons, channels, channels, 3, 3))
         self.temporal_kernels = nn.Parameter(
             torch.empty(num_neurons, channels, channels, 3))
+        for name, kernels in (('spatial', self.spatial_kernels),
+                              ('temporal', self.temporal_kernels)):
+            self.register_parameter(
+                f'shared_{name}_kernel',
+                nn.Parameter(torch.empty(kernels.shape[1:]))
+                if shared_kernels else None)
         self.register_parameter(
             'gate_logits',
             nn.Parameter(torch.empty(num_neurons, channels, 2))
@@ -48,9 +59,13 @@ class SpecializedNeurons(nn.Module):
 
     def reset_parameters(self) -> None:
         """He initialisation of either operator; gates start undecided."""
-        for kernels in (self.spatial_kernels, self.temporal_kernels):
-            fan_in = kernels[0, 0].numel()
-            nn.init.normal_(kernels, std=math.sqrt(2 / fan_in))
+        for kernels, shared in self._operators():
+            std = math.sqrt(2 / kernels[0, 0].numel())
+            if shared is not None:
+                nn.init.normal_(shared, std=std)
+                # Perturbed copies of one neuron.
+                std *= OWN_STD
+            nn.init.normal_(kernels, std=std)
         # Far below the Gumbel noise, yet no tie: evaluation starts with about
         # half of the channels temporal.
         if self.gate_logits is not None:
@@ -87,12 +102,11 @@ class SpecializedNeurons(nn.Module):
             # Nothing to choose: all samples run through the same kernels.
             batch, index = 1, index[:1]
             spatial, temporal = spatial[:1], temporal[:1]
-        spatial = mix_kernels(spatial, self.spatial_kernels.flatten(2), index)
-        temporal = mix_kernels(temporal, self.temporal_kernels.flatten(2),
-                               index)
+        spatial, temporal = (
+            _mix(weights, index, *kernels).flatten(0, 1)
+            for weights, kernels in zip((spatial, temporal),
+                                        self._operators()))
         z = z.reshape(-1, batch * channels, *shape[2:])
-        spatial = spatial.reshape(-1, channels, 3, 3)
-        temporal = temporal.reshape(-1, channels, 3)
         out = _spatial(z, spatial, batch) + _temporal(z, temporal, batch)
         return out.view(shape)
 
@@ -121,22 +135,49 @@ class SpecializedNeurons(nn.Module):
 
     def _run_neuron(self, neuron: int, z: Tensor) -> Tensor:
         if self.gate_logits is None:
-            return (_spatial(z, self.spatial_kernels[neuron]) +
-                    _temporal(z, self.temporal_kernels[neuron]))
+            everything = slice(None)
+            return sum(
+                run(z, _select(neuron, everything, *kernels))
+                for run, kernels in zip((_spatial, _temporal),
+                                        self._operators()))
         is_spatial = self.gate_logits[neuron].argmax(dim=-1) == 0
         outputs, order = [], []
-        for run, kernels, chosen in (
-            (_spatial, self.spatial_kernels, is_spatial),
-            (_temporal, self.temporal_kernels, ~is_spatial)):
+        for run, kernels, chosen in zip((_spatial, _temporal),
+                                        self._operators(),
+                                        (is_spatial, ~is_spatial)):
             channels = chosen.nonzero().squeeze(1)
             if len(channels):
-                outputs.append(run(z, kernels[neuron, channels]))
+                outputs.append(run(z, _select(neuron, channels, *kernels)))
                 order.append(channels)
         return torch.cat(outputs, 1)[:, torch.cat(order).argsort()]
+
+    def _operators(
+            self) -> Tuple[Tuple[Tensor, Optional[Tensor]], ...]:
+        """Own and shared kernels, spatial and temporal."""
+        return ((self.spatial_kernels, self.shared_spatial_kernel),
+                (self.temporal_kernels, self.shared_temporal_kernel))
 
     def extra_repr(self) -> str:
         num_neurons, channels = self.spatial_kernels.shape[:2]
         return f'{num_neurons} neurons of {channels} channels'
+
+
+def _mix(weights: Tensor, index: Tensor, kernels: Tensor,
+         shared: Optional[Tensor]) -> Tensor:
+    """Mixed kernels of each sample, (B, M, *kernels.shape[2:])."""
+    mixed = mix_kernels(weights, kernels.flatten(2), index)
+    if shared is not None:
+        # sum_n w_n (k_n + s) = sum_n w_n k_n + (sum_n w_n) s
+        mixed = mixed + weights.sum(1).unsqueeze(-1).to(
+            mixed.dtype) * shared.flatten(1)
+    return mixed.unflatten(2, kernels.shape[2:])
+
+
+def _select(neuron: int, channels: Union[slice, Tensor], kernels: Tensor,
+            shared: Optional[Tensor]) -> Tensor:
+    """Kernels of some output channels of a neuron."""
+    selected = kernels[neuron, channels]
+    return selected if shared is None else selected + shared[channels]
 
 
 # All samples of a batch, each with its own kernels, run as one convolution

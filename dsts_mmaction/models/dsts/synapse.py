@@ -1,8 +1,10 @@
 """Synapse mechanism: which specialized neuron fires for a sample.
 
 Idea from the DSTS paper (arXiv 2209.01425); the form, a linear map of the
-averaged features, is ours.
+averaged and normalised features, is ours.
 """
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,11 @@ from torch import Tensor, nn
 class Synapse(nn.Module):
     """Relevance scores of N neurons for each sample.
 
+    Averages of positive features differ little from sample to sample. They
+    are batch-normalised before they are scored (running statistics in
+    evaluation), which spreads random initial scores to a standard deviation
+    of 1: similar samples share a neuron from the first step.
+
     Args:
         channels: Channels M of the features.
         num_neurons: Number N of neurons to score.
@@ -18,7 +25,15 @@ class Synapse(nn.Module):
 
     def __init__(self, channels: int, num_neurons: int) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm1d(channels, affine=False)
         self.linear = nn.Linear(channels, num_neurons)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initial scores have a standard deviation of 1."""
+        nn.init.normal_(
+            self.linear.weight, std=1 / math.sqrt(self.linear.in_features))
+        nn.init.zeros_(self.linear.bias)
 
     def forward(self, z: Tensor) -> Tensor:
         """Features (B, M, T, H, W) to router scores (B, N).
@@ -30,6 +45,13 @@ class Synapse(nn.Module):
         dtype = torch.float64 if weight.dtype == torch.float64 \
             else torch.float32
         with torch.autocast(z.device.type, enabled=False):
-            return F.linear(
-                z.mean(dim=(2, 3, 4), dtype=dtype), weight.to(dtype),
-                bias.to(dtype))
+            pooled = self._normalize(z.mean(dim=(2, 3, 4), dtype=dtype))
+            return F.linear(pooled, weight.to(dtype), bias.to(dtype))
+
+    def _normalize(self, pooled: Tensor) -> Tensor:
+        norm = self.norm
+        if self.training and len(pooled) > 1:
+            return norm(pooled)
+        # A single sample has no spread of its own.
+        return F.batch_norm(pooled, norm.running_mean, norm.running_var,
+                            eps=norm.eps)
