@@ -20,6 +20,9 @@ from .plan import Job, differing_options
 POLL_SECONDS = 1.0
 # Without a terminal; a benchmark takes hours.
 PLAIN_SECONDS = 60.0
+# What the worker sets; MMEngine writes config.py again with it.
+SET_BY_WORKER = {'work_dir', 'load_from', 'resume',
+                 'val_evaluator.scores_file', 'test_evaluator.scores_file'}
 
 
 def prepare(job: Job, work_dir: Path, digests: Dict[str, str]) -> None:
@@ -46,9 +49,9 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str]) -> None:
         write_json(path, settings)
         return
     names = differing_options(json.loads(path.read_text()), settings)
-    names += differing_options(
+    names += [name for name in differing_options(
         Config.fromfile(run_dir / 'config.py').to_dict(),
-        job.config.to_dict())
+        job.config.to_dict()) if name not in SET_BY_WORKER]
     if names:
         more = f' and {len(names) - 3} more' if len(names) > 3 else ''
         raise BenchmarkError(

@@ -1,0 +1,312 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import HOOKS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from rich.console import Console
+
+from dsts_mmaction.benchmark import benchmark
+from dsts_mmaction.benchmark.benchmark import Settings, run_benchmark
+from dsts_mmaction.benchmark.error import BenchmarkError
+from dsts_mmaction.benchmark.variants import VARIANTS
+from dsts_mmaction.benchmark.worker import count_flops, run_job
+from dsts_mmaction.evaluation import (groups_from_confusions,
+                                      within_group_accuracy)
+from dsts_mmaction.models.unspecialized import dsts_modules
+from tests.builders import build
+from tests.test_benchmark.host import write_clips, write_host
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
+pytestmark = pytest.mark.usefixtures('one_thread')
+
+
+@HOOKS.register_module()
+class Witness(Hook):
+    """Notes what runs see, and breaks off where it is told to."""
+    seen = {}
+    stop_at = None
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        name = os.path.relpath(runner.work_dir, Witness.root)
+        Witness.seen.setdefault(name, []).append(
+            torch.stack(data_batch['inputs']).clone())
+        if Witness.stop_at == (name, runner.iter):
+            raise InterruptedError('stopped')
+        Witness.last = runner
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp('clips') / 'data')
+
+
+@pytest.fixture
+def settings(tmp_path, clips, monkeypatch):
+    """Settings of benchmarks whose runs take place in this process."""
+    Witness.seen, Witness.stop_at = {}, None
+    Witness.root = str(tmp_path / 'work')
+
+    def run_here(jobs, work_dir, at_once, threads, console, on_end):
+        failed = {}
+        for job in jobs:
+            if not (work_dir / job.name / 'result.json').exists():
+                try:
+                    run_job(work_dir / job.name)
+                except (InterruptedError, RuntimeError) as error:
+                    failed[job.name] = str(error)
+                on_end(failed)
+        return failed
+
+    monkeypatch.setattr(benchmark, 'run_jobs', run_here)
+
+    def make(*variants, workers=0, **options):
+        options.setdefault('epochs', 2)
+        options.setdefault('seeds', [3])
+        cfg_options = {'custom_hooks': [dict(type='Witness')],
+                       **options.pop('cfg_options', {})}
+        return Settings(
+            hosts=[write_host(tmp_path / 'tiny.py', workers)],
+            variants=[VARIANTS[v] if isinstance(v, str) else v
+                      for v in variants],
+            work_dir=Witness.root, data_root=clips, cfg_options=cfg_options,
+            **options)
+
+    return make
+
+
+def run(settings):
+    return run_benchmark(settings, Console(file=io.StringIO()))
+
+
+def rows(results):
+    return {(r['variant'], r['seed']): r for r in results['runs']}
+
+
+def test_warm_start(settings, clips):
+    results = run(settings('dsts_udl2', 'baseline_extra', warm_start=True,
+                           extra_epochs=1, val_interval=1,
+                           command='python tools/benchmark.py …'))
+    saved = json.loads(Path(Witness.root, 'results.json').read_text())
+    assert saved == json.loads(json.dumps(results))
+    assert results['failed'] == []
+    assert results['data_set'] == dict(
+        name='data-5', num_classes=5, class_names=None, train=8, val=5,
+        test=6)
+    assert results['protocol']['extra_lr_mult'] == 0.5
+    runs = rows(results)
+    assert list(runs) == [('baseline', 3), ('dsts_udl2', 3),
+                          ('baseline_extra', 3)]
+    base, dsts, extra = runs.values()
+
+    # Epochs are counted on, at half the learning rate.
+    assert [e['epoch'] for e in base['curve']] == [1, 2]
+    assert [e['epoch'] for e in dsts['curve']] == [3]
+    assert all(e['val_top1'] is not None for e in base['curve'])
+    assert dsts['curve'][-1]['val_top1'] == dsts['val_top1']
+    folder = Path(Witness.root, 'tiny')
+    lr = [Config.fromfile(folder / v / 'seed3' / 'config.py')
+          .optim_wrapper.optimizer.lr for v in ('baseline', 'dsts_udl2')]
+    assert lr == [0.01, 0.005]
+
+    # Variants of a seed see the same clips with the same augmentation.
+    seen = {Path(k).parts[1]: v for k, v in Witness.seen.items()}
+    assert len(seen['baseline_extra']) == 4
+    for a, b in zip(seen['baseline_extra'], seen['dsts_udl2']):
+        assert torch.equal(a, b)
+    assert not torch.equal(*seen['dsts_udl2'][:2])
+
+    # Sums of the parts.
+    assert base['parameters'] == extra['parameters'] < dsts['parameters']
+    assert base['flops'] < dsts['flops'] < 1.5 * base['flops']
+    scores = np.load(folder / 'dsts_udl2/seed3/test_scores.npz')
+    labels = [int(line.split()[1])
+              for line in Path(clips, 'test.txt').read_text().splitlines()]
+    assert scores['labels'].tolist() == labels
+    right = scores['scores'].argmax(1) == labels
+    assert dsts['correct'] == ''.join(str(int(r)) for r in right)
+    assert dsts['top1'] == pytest.approx(100 * right.mean())
+    assert np.sum(dsts['confusion']) == 6
+    assert np.trace(dsts['confusion']) == right.sum()
+    assert dsts['work_dir'] == 'tiny/dsts_udl2/seed3'
+    assert dsts['peak_memory_mb'] > 100
+
+
+def test_starts_from_the_baseline_and_keeps_only_weights(settings):
+    run(settings('baseline_extra', warm_start=True, extra_epochs=1,
+                 cfg_options={'optim_wrapper.optimizer.lr': 0.0}))
+    folder = Path(Witness.root, 'tiny')
+    states = []
+    for variant, epoch in (('baseline', 2), ('baseline_extra', 1)):
+        run_dir = folder / variant / 'seed3'
+        assert [p.name for p in run_dir.glob('*.pth')] == [
+            f'epoch_{epoch}.pth']
+        checkpoint = torch.load(run_dir / f'epoch_{epoch}.pth')
+        assert 'optimizer' not in checkpoint
+        states.append(checkpoint['state_dict'])
+    # With a learning rate of 0 the weights are still the baseline's.
+    for name, value in states[0].items():
+        if 'running' not in name and 'num_batches' not in name:
+            assert torch.equal(value, states[1][name])
+
+
+def test_stopped_training_resumes(settings):
+    options = settings('baseline', epochs=3)
+    name = 'tiny/baseline/seed3'
+    Witness.stop_at = (name, 6)  # four iterations per epoch
+    results = run(options)
+    assert results['failed'] == [dict(
+        host='tiny', variant='baseline', seed=3, reason='stopped')]
+    assert results['runs'] == []
+    assert len(Witness.seen[name]) == 7
+    Witness.stop_at = None
+    time.sleep(1)  # MMEngine names folders by the second
+    results = run(options)
+    assert results['failed'] == []
+    assert len(Witness.seen[name]) == 7 + 8  # epochs 2 and 3
+    curve = results['runs'][0]['curve']
+    assert [e['epoch'] for e in curve] == [1, 2, 3]
+
+
+def test_stop_between_training_and_test(settings):
+    options = settings('baseline')
+    first = rows(run(options))['baseline', 3]
+    run_dir = Path(Witness.root, 'tiny/baseline/seed3')
+    for name in ('result.json', 'test_scores.npz', 'val_scores.npz'):
+        (run_dir / name).unlink()
+    assert rows(run(options))['baseline', 3] == first
+    assert len(Witness.seen['tiny/baseline/seed3']) == 8
+
+
+def test_from_scratch_and_groups_from_validation(settings):
+    """More seeds later; the groups are those of all baselines together."""
+    one = run(settings('baseline', 'baseline_extra', extra_epochs=1))
+    assert [len(r['curve']) for r in one['runs']] == [2, 3]
+    both = run(settings('baseline', 'baseline_extra', extra_epochs=1,
+                        seeds=[3, 4]))
+    folder = Path(Witness.root, 'tiny')
+    confusion = np.zeros((5, 5))
+    for seed in (3, 4):
+        file = np.load(folder / f'baseline/seed{seed}/val_scores.npz')
+        for label, scores in zip(file['labels'], file['scores']):
+            confusion[label, scores.argmax()] += 1
+    groups = groups_from_confusions(confusion)
+    assert both['groups'] == dict(
+        source='validation confusions of the baseline', groups=groups)
+    for (variant, seed), row in rows(both).items():
+        file = np.load(folder / f'{variant}/seed{seed}/test_scores.npz')
+        assert row['within_group'] == (pytest.approx(
+            100 * within_group_accuracy(file['scores'], file['labels'],
+                                        groups)) if groups else None)
+
+
+def test_fold(settings, tmp_path, clips):
+    groups = tmp_path / 'groups.json'
+    groups.write_text('[[0, 1], [2, 3, 4]]')
+    results = run(settings(
+        'baseline', fold=(2, 4), fold_by=r'_s(\d+)_', groups=str(groups),
+        lists=dict(test='absent.txt'), epochs=1))
+    assert results['data_set']['name'] == 'data-5, fold 2 of 4'
+    assert results['groups'] == dict(source='file groups.json',
+                                     groups=[[0, 1], [2, 3, 4]])
+    test = [line for name in ('train', 'val') for line in
+            Path(clips, f'{name}.txt').read_text().splitlines()
+            if '_s1_' in line]
+    row, = results['runs']
+    assert len(row['correct']) == len(test) == results['data_set']['test']
+    assert row['val_top1'] is None and row['within_group'] is not None
+
+
+def test_diverged_training_has_failed(settings):
+    results = run(settings(
+        'baseline', cfg_options={'optim_wrapper.optimizer.lr': 1e30}))
+    assert results['failed'][0]['reason'] == 'the loss became nan.'
+
+
+@pytest.mark.parametrize('options, words', [
+    (dict(lists=dict(train='none.txt')), 'none.txt cannot be read'),
+    (dict(num_classes=3), 'must end in a label from 0 to 2'),
+    (dict(fold=(1, 2)), '--fold needs --fold-by'),
+])
+def test_wrong_settings(settings, options, words):
+    with pytest.raises(BenchmarkError, match=words):
+        run(settings('baseline', **options))
+
+
+def test_changed_settings_are_refused(settings):
+    run(settings('baseline', epochs=1))
+    with pytest.raises(BenchmarkError, match='another .*max_epochs'):
+        run(settings('baseline', epochs=2))
+
+
+def test_two_hosts(settings, tmp_path):
+    options = settings('baseline', epochs=None)
+    longer = tmp_path / 'longer.py'
+    longer.write_text("_base_ = 'tiny.py'\ntrain_cfg = dict(max_epochs=9)\n")
+    for hosts, words in ((options.hosts * 2, 'different file names'),
+                         ([*options.hosts, str(longer)], '--epochs must')):
+        with pytest.raises(BenchmarkError, match=words):
+            run(Settings(**{**vars(options), 'hosts': hosts}))
+
+
+def test_flops_of_the_chosen_neurons_only(settings):
+    """Against the multiplications counted by hand."""
+    results = run(settings('baseline', 'dsts_joint', epochs=1))
+    base, dsts = results['runs']
+    cfg = Config.fromfile(
+        Path(Witness.root, dsts['work_dir'], 'config.py'))
+    model = build(cfg.model).float()
+    module, = dsts_modules(model)
+    map_size = 8 * 2 * 2  # frames, height, width
+    width, channels = module.mid_channels, module.in_channels
+    gates = sum(
+        layer.neurons.gate_logits.numel() for layer in module.layers)
+    assert gates
+    least = map_size * width * (2 * channels + 2 * 3 * width)
+    most = map_size * width * (2 * channels + 2 * 9 * width)
+    routers = 2 * width * module.num_neurons
+    extra = count_flops(model, cfg) - base['flops']
+    assert least <= extra <= most + routers
+    assert least <= dsts['flops'] - base['flops'] <= most + routers
+
+
+@pytest.mark.slow
+def test_killed_benchmark_goes_on(tmp_path, clips):
+    """The command line itself, killed so that it cannot clean up."""
+    work_dir = tmp_path / 'work'
+    command = [
+        sys.executable, str(TOOL), write_host(tmp_path / 'tiny.py', 1),
+        '--data-root', clips, '--work-dir', str(work_dir), '--epochs', '2',
+        '--extra-epochs', '1', '--warm-start', '--variants', 'dsts_udl1',
+        '--variant', 'broken:num_neurons=-1', '--seeds', '0', '--jobs', '2',
+        '--threads', '1', '--amp'
+    ]
+    base = work_dir / 'tiny' / 'baseline' / 'seed0'
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not (base / 'epoch_1.pth').exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(3)
+    assert not (base / 'result.json').exists()  # the worker ended as well
+
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert '1 runs failed' in done.stderr
+    results = json.loads((work_dir / 'results.json').read_text())
+    assert [r['variant'] for r in results['runs']] == ['baseline',
+                                                       'dsts_udl1']
+    failure, = results['failed']
+    assert failure['variant'] == 'broken'
+    assert 'num_neurons must be an integer' in failure['reason']
+    assert results['command'].startswith('python ')
