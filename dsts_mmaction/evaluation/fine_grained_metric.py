@@ -3,7 +3,7 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
-from mmaction.evaluation import mean_class_accuracy, top_k_accuracy
+from mmaction.evaluation import mean_class_accuracy
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -103,16 +103,19 @@ class FineGrainedMetric(BaseMetric):
             raise ValueError(
                 f'labels must be from 0 to {num_classes - 1}, the number of '
                 f'scores, got {labels.min()} to {labels.max()}.')
-        accuracies = top_k_accuracy(scores, labels, self.topk)
-        metrics = {f'acc/top{k}': float(accuracy)
-                   for k, accuracy in zip(self.topk, accuracies)}
+        # Stable: of equal scores, common in bfloat16, the first class counts
+        # here and in argmax, so that all numbers fit together.
+        order = np.argsort(-scores, axis=1, kind='stable')
+        hits = order == labels[:, None]
+        metrics = {f'acc/top{k}': float(hits[:, :k].any(axis=1).mean())
+                   for k in self.topk}
         metrics['acc/mean1'] = float(mean_class_accuracy(scores, labels))
         if self.groups is not None:
             check_groups(self.groups, num_classes)
             metrics['fine/within_group'] = within_group_accuracy(
                 scores, labels, self.groups)
 
-        predictions = scores.argmax(axis=1)
+        predictions = order[:, 0]
         confusion = confusion_matrix(predictions, labels, num_classes)
         self._log_pairs(confusion)
         if self.out_file:

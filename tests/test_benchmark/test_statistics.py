@@ -1,7 +1,7 @@
 """Spreads and intervals against scipy and against what they promise."""
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -16,6 +16,7 @@ def runs_of(metric, values):
     return [{'seed': i, metric: value} for i, value in enumerate(values)]
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=2, max_size=8))
 def test_spread_is_the_sample_one(values):
     mean, std, count = spread(runs_of('top1', values), 'top1')
@@ -31,6 +32,7 @@ def test_spread_of_few():
     assert spread(runs, 'within_group') is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=8))
 def test_paired_interval_is_that_of_the_paired_t_test(pairs):
     ours, theirs = zip(*pairs)

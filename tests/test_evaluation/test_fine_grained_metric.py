@@ -63,6 +63,23 @@ def test_same_as_acc_metric_and_a_loop():
     assert all(type(value) is float for value in ours.values())
 
 
+def test_of_equal_scores_the_first_class_counts():
+    samples = random_samples(40)
+    for sample in samples:  # three values among six classes
+        sample.set_data(dict(pred_score=torch.randint(3, (6, )).float()))
+    metrics = evaluate(FineGrainedMetric(topk=(1, 2)), samples)
+    ranked = [(sorted(range(6), key=lambda c: -row[c]), label)
+              for row, label in zip(*arrays(samples))]
+    for k in (1, 2):
+        assert metrics[f'acc/top{k}'] == pytest.approx(
+            np.mean([label in order[:k] for order, label in ranked]))
+    recalls = [np.mean([order[0] == c for order, label in ranked
+                        if label == c] or [0])
+               for c in {c for order, label in ranked
+                         for c in (order[0], label)}]
+    assert metrics['acc/mean1'] == pytest.approx(np.mean(recalls))
+
+
 def test_no_groups_no_within_group():
     metrics = evaluate(FineGrainedMetric(), random_samples(9))
     assert set(metrics) == {'acc/top1', 'acc/top5', 'acc/mean1'}

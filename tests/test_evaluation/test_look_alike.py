@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsts_mmaction.evaluation.look_alike import (
@@ -33,6 +33,7 @@ def predictions(draw):
             random.integers(num_classes, size=count), groups)
 
 
+@settings(deadline=None)
 @given(predictions())
 def test_within_group_is_the_mean_over_group_and_sample(case):
     scores, labels, groups = case
@@ -46,6 +47,7 @@ def test_within_group_is_the_mean_over_group_and_sample(case):
         assert np.isnan(measured)
 
 
+@settings(deadline=None)
 @given(predictions())
 def test_one_group_of_all_classes_is_top1(case):
     scores, labels, _ = case
@@ -54,6 +56,7 @@ def test_one_group_of_all_classes_is_top1(case):
         pytest.approx(np.mean(scores.argmax(1) == labels))
 
 
+@settings(deadline=None)
 @given(predictions(), st.integers(0, 30))
 def test_pairs_are_sorted_and_complete(case, k):
     scores, labels, _ = case
@@ -86,6 +89,7 @@ def merge_by_hand(confusion, min_confusion):
     return sorted(c for c in clusters if len(c) > 1)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 9), st.integers(0, 2**32), st.floats(0.01, 0.5))
 def test_groups_against_average_linkage_by_hand(num_classes, seed, bound):
     confusion = 1 + 1000 * np.random.default_rng(seed).gamma(
