@@ -1,4 +1,4 @@
-"""The benchmark: hosts, variants and seeds to results.json.
+"""The benchmark: hosts, variants and seeds to results.json and a report.
 
 Every run leaves its result in its folder and is skipped when the result is
 there, so that a stopped benchmark goes on where it was, and more seeds,
@@ -24,6 +24,7 @@ from .data_lists import Lists, list_path, read_labels, write_fold
 from .error import BenchmarkError
 from .jobs import prepare, run_jobs
 from .plan import Job, Protocol, common_epochs, host_config, plan_jobs
+from .report import write_report
 from .scores import confusions, read_scores
 from .variants import Variant
 
@@ -145,7 +146,12 @@ def run_benchmark(settings: Settings,
 
     failed = run_jobs(jobs, work_dir, settings.jobs, threads, console,
                       write_results)
-    return write_results(failed)
+    results = write_results(failed)
+    if results['runs']:
+        write_report(results, work_dir)
+        console.print(f'Tables and pictures: {work_dir / "results.md"}',
+                      highlight=False, soft_wrap=True)
+    return results
 
 
 def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,

@@ -113,7 +113,6 @@ def test_failed_jobs_are_named_and_the_others_go_on(run):
 
 
 def test_interrupt_ends_what_runs(run, monkeypatch):
-    monkeypatch.setattr(module, 'WORKER', None, raising=False)
     script = run.dir / 'worker.py'
     script.write_text('import os, sys, time\n'
                       'open(sys.argv[1] + "/pid", "w").write('

@@ -1,0 +1,102 @@
+import pytest
+
+from dsts_mmaction.benchmark.data_lists import Lists
+from dsts_mmaction.benchmark.plan import Protocol, host_config, plan_jobs
+from dsts_mmaction.benchmark.variants import VARIANTS
+from dsts_mmaction.benchmark.worker import count_flops
+from dsts_mmaction.models.unspecialized import dsts_modules
+from tests.builders import build
+from tests.test_benchmark.host import write_clips, write_host
+
+
+def plan(path, names, protocol, seeds=(0, ), lists=Lists('a', 'b', 'c'),
+         root='data', num_classes=7, **cfg_options):
+    cfg = host_config(write_host(path / 'tiny.py'), lists, root, num_classes,
+                      cfg_options)
+    return plan_jobs({'tiny': cfg}, [VARIANTS[n] for n in names], seeds,
+                     protocol)
+
+
+def test_from_scratch(tmp_path):
+    jobs = plan(tmp_path, ['dsts_udl2', 'baseline_extra', 'baseline'],
+                Protocol(6, 4), seeds=(1, 2))
+    assert [j.name for j in jobs[:3]] == [
+        'tiny/baseline/seed1', 'tiny/dsts_udl2/seed1',
+        'tiny/baseline_extra/seed1']
+    assert [j.seed for j in jobs] == [1] * 3 + [2] * 3
+    assert [j.epochs for j in jobs[:3]] == [6, 6, 10]
+    assert [j.config.param_scheduler[1].milestones for j in jobs[:3]] == [
+        [3, 4], [3, 4], [5, 8]]
+    for job in jobs:
+        assert job.start is None and job.first_epoch == 0
+        assert job.config.randomness.seed == job.seed
+        assert job.config.optim_wrapper.optimizer.lr == 0.01
+        # Validation is the worker's, after the last epoch.
+        assert job.config.train_cfg.val_begin > job.epochs
+
+
+def test_warm_start_brings_the_baseline(tmp_path):
+    jobs = plan(tmp_path, ['dsts_joint', 'baseline_extra'],
+                Protocol(6, 3, True, 0.1, val_interval=2, amp=True))
+    assert [j.variant for j in jobs] == ['baseline', 'dsts_joint',
+                                         'baseline_extra']
+    assert [j.epochs for j in jobs] == [6, 3, 3]
+    assert [j.start for j in jobs] == [None] + ['tiny/baseline/seed0'] * 2
+    assert [j.first_epoch for j in jobs] == [0, 6, 6]
+    assert [j.config.optim_wrapper.optimizer.lr for j in jobs] == [
+        0.01, pytest.approx(0.001), pytest.approx(0.001)]
+    for job in jobs:
+        assert job.config.optim_wrapper.type == 'AmpOptimWrapper'
+        assert job.config.train_cfg.val_interval == 2
+
+
+def test_host_config_takes_the_data_in(tmp_path):
+    job, = plan(tmp_path, ['dsts_joint'], Protocol(4, 2),
+                lists=Lists('train28.txt', None, 'test28.txt'),
+                **{'train_dataloader.batch_size': 3})
+    cfg = job.config
+    assert cfg.model.cls_head.head.num_classes == 7
+    assert cfg.model.cls_head.dsts == dict(
+        num_neurons=3, num_layers=2, mid_channels=8)
+    assert cfg.train_dataloader.batch_size == 3
+    assert cfg.train_dataloader.dataset.data_root == 'data'
+    assert cfg.test_dataloader.dataset.ann_file.endswith('test28.txt')
+    assert cfg.test_evaluator == dict(type='FineGrainedMetric')
+    assert cfg.val_dataloader is cfg.val_cfg is cfg.val_evaluator is None
+    assert cfg.custom_imports.imports == ['dsts_mmaction']
+
+
+def test_wrapped_datasets_are_found(tmp_path):
+    path = tmp_path / 'wrapped.py'
+    write_host(tmp_path / 'tiny.py')
+    path.write_text('''_base_ = 'tiny.py'
+train_dataloader = dict(dataset=dict(
+    _delete_=True, type='RepeatDataset', times=2,
+    dataset=_base_.train_dataloader.dataset))
+''')
+    cfg = host_config(str(path), Lists('a', 'b', 'c'), 'data', 5, None)
+    assert cfg.train_dataloader.dataset.dataset.data_root == 'data'
+
+
+def test_flops_count_what_runs(tmp_path, one_thread):
+    """Against the multiplications counted by hand."""
+    root = write_clips(tmp_path / 'data')
+    lists = Lists(*(f'{root}/{s}.txt' for s in ('train', 'val', 'test')))
+    jobs = plan(tmp_path, ['baseline', 'dsts_joint', 'control_compute'],
+                Protocol(1, 1), lists=lists, root=root, num_classes=5)
+    models = [build(job.config.model).float() for job in jobs]
+    flops = [count_flops(model, job.config)
+             for model, job in zip(models, jobs)]
+    module, = dsts_modules(models[1])
+    width, layers = module.mid_channels, module.num_layers
+    places = 8 * 2 * 2  # frames, height, width
+    pointwise = 2 * places * module.in_channels * width
+    # A spatial channel has 1x3x3 weights per input channel, a temporal 3.
+    least = pointwise + layers * 3 * places * width**2
+    most = pointwise + layers * 9 * places * width**2
+    routers = layers * width * module.num_neurons
+    assert least <= flops[1] - flops[0] <= most + routers
+    # The control runs both operators of every channel.
+    both = pointwise + layers * 12 * places * width**2
+    assert both <= flops[2] - flops[0] <= both + layers * width
+    assert all(model.training for model in models)
