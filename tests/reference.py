@@ -76,10 +76,11 @@ def dense_layer(layer, z, noise, temperature, training,
     scores = pooled @ linear.weight.t() + linear.bias
     gates = torch.ones(*neurons.spatial_kernels.shape[:2], 2).to(z)
     if training:
-        routing = choose(scores, layer.router_noise * noise.synapse,
+        routing = choose(scores, layer.noise_scale * noise.synapse,
                          temperature)
         if neurons.gate_logits is not None:
-            gates = choose(neurons.gate_logits, noise.gates, temperature)
+            gates = choose(neurons.gate_logits,
+                           layer.noise_scale * noise.gates, temperature)
     else:
         routing = one_hot_argmax(scores)
         if neurons.gate_logits is not None:

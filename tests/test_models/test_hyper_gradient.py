@@ -73,7 +73,7 @@ class Problem:
     mid_channels=st.integers(1, 5),
     temperature=st.sampled_from([0.5, 1.0, 2.0]),
     shared_kernels=st.booleans(),
-    router_noise=st.sampled_from([0, 1]))
+    noise_scale=st.sampled_from([0, 1]))
 def test_equals_the_reference(order, **options):
     problem = Problem(**options)
     _, reference = problem.reference(order)

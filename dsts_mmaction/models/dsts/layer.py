@@ -44,7 +44,7 @@ class DSTSLayer(nn.Module):
         temperature: Temperature of synapse and gates.
         gates: Whether the neurons' channels have gates.
         shared_kernels: Whether neurons share a part of their kernels.
-        router_noise: Scale of the Gumbel noise of router scores.
+        noise_scale: Scale of the Gumbel noise of synapse and gates.
     """
 
     def __init__(self,
@@ -53,10 +53,10 @@ class DSTSLayer(nn.Module):
                  temperature: float,
                  gates: bool = True,
                  shared_kernels: bool = False,
-                 router_noise: float = 1.0) -> None:
+                 noise_scale: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature
-        self.router_noise = router_noise
+        self.noise_scale = noise_scale
         self.synapse = Synapse(channels, num_neurons)
         self.neurons = SpecializedNeurons(channels, num_neurons, temperature,
                                           gates, shared_kernels)
@@ -72,9 +72,12 @@ class DSTSLayer(nn.Module):
         """
         scores = self.synapse(z)
         if self.training:
-            routing, index = straight_through_one_hot(
-                scores, self.router_noise * noise.synapse, self.temperature)
-            out = self.neurons.mix(z, routing, index, noise.gates)
+            synapse_noise, gate_noise = (
+                part if part is None else self.noise_scale * part
+                for part in noise)
+            routing, index = straight_through_one_hot(scores, synapse_noise,
+                                                      self.temperature)
+            out = self.neurons.mix(z, routing, index, gate_noise)
         else:
             index = scores.argmax(dim=1)
             out = self.neurons.dispatch(z, index)

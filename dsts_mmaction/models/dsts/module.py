@@ -52,8 +52,8 @@ class DSTSModule(nn.Module):
             temporal. Without, it is both, at the cost of two operators.
         shared_kernels: Whether the neurons of a layer share a part of their
             kernels, as if beside them one more neuron always fired.
-        router_noise: Scale of the Gumbel noise that is added to router scores
-            in training; 0 chooses by the scores alone.
+        noise_scale: Scale of the Gumbel noise that is added to router scores
+            and gate logits in training; with 0, both choose without noise.
         balance_loss_weight: Weight of the balance loss, summed over layers.
         router_z_loss_weight: Weight of the router z-loss, summed over layers.
 
@@ -69,7 +69,7 @@ class DSTSModule(nn.Module):
                  temperature: float = 1.0,
                  gates: bool = True,
                  shared_kernels: bool = False,
-                 router_noise: float = 1.0,
+                 noise_scale: float = 1.0,
                  balance_loss_weight: float = 0.01,
                  router_z_loss_weight: float = 0.001) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class DSTSModule(nn.Module):
             if not isinstance(flag, bool):
                 raise ValueError(f'{name} must be True or False, '
                                  f'got {flag!r}.')
-        for name, weight in (('router_noise', router_noise),
+        for name, weight in (('noise_scale', noise_scale),
                              ('balance_loss_weight', balance_loss_weight),
                              ('router_z_loss_weight', router_z_loss_weight)):
             if not _is_number(weight) or not weight >= 0:
@@ -107,7 +107,7 @@ class DSTSModule(nn.Module):
         self.reduce_norm = nn.BatchNorm3d(mid_channels)
         self.layers = nn.ModuleList(
             DSTSLayer(mid_channels, num_neurons, temperature, gates,
-                      shared_kernels, router_noise)
+                      shared_kernels, noise_scale)
             for _ in range(num_layers))
         self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
         self.expand_norm = nn.BatchNorm3d(in_channels)
