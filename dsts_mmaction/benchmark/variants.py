@@ -50,6 +50,9 @@ VARIANTS: Dict[str, Variant] = {
         # Ablations of the last one.
         Variant('no_gates', 'no gates', dict(gates=False), udl=2),
         Variant('no_synapses', 'one neuron', dict(num_neurons=1)),
+        Variant('own_kernels', 'no shared kernels',
+                dict(shared_kernels=False), udl=2),
+        Variant('noise', 'with Gumbel noise', dict(noise_scale=1.0), udl=2),
         Variant('neurons_4', '4 neurons', dict(num_neurons=4), udl=2),
         Variant('neurons_32', '32 neurons', dict(num_neurons=32), udl=2),
         Variant('layers_1', '1 layer', dict(num_layers=1), udl=2),

@@ -270,6 +270,25 @@ def test_without_gates_only_synapses_are_upstream():
     }
 
 
+def test_shared_kernels_are_as_an_added_neuron_and_one_has_none():
+    module = make(shared_kernels=True)
+    separate = make(shared_kernels=False)
+    state = module.state_dict()
+    for name in list(state):
+        if 'shared_' in name:
+            shared = state.pop(name)
+            own = (name.replace('shared_', '')
+                   + 's')  # shared_spatial_kernel, spatial_kernels
+            state[own] = state[own] + shared
+    separate.load_state_dict(state)
+    x = torch.randn(4, 6, 2, 3, 3, dtype=torch.float64)
+    noise = module.sample_noise(4)
+    torch.testing.assert_close(
+        module(x, noise).features, separate(x, noise).features)
+    names = [name for name, _ in make(num_neurons=1).named_parameters()]
+    assert not any('shared' in name for name in names)
+
+
 def test_noise_comes_from_the_given_generator():
     module = make()
     draws = [module.sample_noise(4, torch.Generator().manual_seed(s))
@@ -277,6 +296,7 @@ def test_noise_comes_from_the_given_generator():
     assert torch.equal(draws[0][1].gates, draws[1][1].gates)
     assert not torch.equal(draws[0][1].gates, draws[2][1].gates)
     assert not torch.equal(draws[0][0].gates, draws[0][1].gates)
+    module = make(noise_scale=1.0)
     torch.manual_seed(5)
     x = torch.randn(4, 6, 2, 3, 3, dtype=torch.float64)
     torch.manual_seed(6)

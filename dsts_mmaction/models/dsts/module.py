@@ -9,8 +9,9 @@ Recognition <https://arxiv.org/abs/2209.01425>`_, T. Li et al., ECCV 2022::
 
 ``y`` is the one-hot choice of the layer's synapse. The paper's are the idea
 of specialized neurons, each active for a subset of similar samples, and of
-neurons that learn to be spatial or temporal. The bottleneck, the shortcut,
-the norms, the auxiliary losses and all defaults are ours.
+neurons that learn to be spatial or temporal. The bottleneck, the shortcuts,
+the norms, the part of the kernels that neurons share, the auxiliary losses
+and all defaults are ours.
 """
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
@@ -68,8 +69,8 @@ class DSTSModule(nn.Module):
                  mid_channels: Optional[int] = None,
                  temperature: float = 1.0,
                  gates: bool = True,
-                 shared_kernels: bool = False,
-                 noise_scale: float = 1.0,
+                 shared_kernels: bool = True,
+                 noise_scale: float = 0.0,
                  balance_loss_weight: float = 0.01,
                  router_z_loss_weight: float = 0.001) -> None:
         super().__init__()

@@ -30,7 +30,8 @@ class SpecializedNeurons(nn.Module):
         temperature: Temperature of the gates' softmax.
         gates: Whether there are gates. Without, every channel is the sum of
             both operators.
-        shared_kernels: Whether neurons share a part of their kernels.
+        shared_kernels: Whether neurons share a part of their kernels; one
+            neuron has none to share with.
     """
 
     def __init__(self,
@@ -50,7 +51,7 @@ class SpecializedNeurons(nn.Module):
             self.register_parameter(
                 f'shared_{name}_kernel',
                 nn.Parameter(torch.empty(kernels.shape[1:]))
-                if shared_kernels else None)
+                if shared_kernels and num_neurons > 1 else None)
         self.register_parameter(
             'gate_logits',
             nn.Parameter(torch.empty(num_neurons, channels, 2))
