@@ -6,8 +6,9 @@ result is there, so that a stopped demo goes on where it was::
     WORK_DIR/demo.json            settings of this demo
     WORK_DIR/NAME/                runs of tools/train.py, train.log
     WORK_DIR/NAME/test/           run of tools/test.py, test.log
-    WORK_DIR/NAME/result.json     measured numbers
+    WORK_DIR/NAME/result.json     measured numbers, predictions
     WORK_DIR/results.md           the table
+    WORK_DIR/separated_pair.png   two classes that DSTS separates better
 """
 
 import hashlib
@@ -22,8 +23,10 @@ from typing import Any, Callable, Dict, List, Optional
 from rich.console import Console
 from rich.table import Table
 
-from .datasets import SynthDiveConfig, draw_contact_sheet, write_dataset
-from .utils.atomic import write_atomically
+from .datasets import (SynthDiveConfig, class_names, draw_contact_sheet,
+                       write_dataset)
+from .separated_pair import counts, draw_separated_pair, separated_pair
+from .utils.atomic import write_atomically, write_json
 from .utils.markdown import markdown_table
 from .utils.processes import end_process, training_environment
 from .utils.reporter import Reporter
@@ -49,35 +52,27 @@ class Result:
     """Measured numbers of one recognizer.
 
     ``top1`` and ``mean_class`` are parts of 1, ``seconds_per_iter`` is the
-    median over training or None if training was too short to tell.
+    median over training or None if training was too short to tell,
+    ``predictions`` are the labels predicted for the test clips in order.
     """
     name: str
     top1: float
     mean_class: float
     num_parameters: int
     seconds_per_iter: Optional[float]
+    predictions: List[int]
 
 
-def read_metrics(test_dir: str) -> Optional[Dict[str, float]]:
-    """Metrics of the newest finished test, None if there is none.
+def read_test(path: str) -> Optional[Dict[str, Any]]:
+    """What a test left, None if it is not finished.
 
     Args:
-        test_dir: A work directory of ``tools/test.py``.
+        path: ``out_file`` of the test's FineGrainedMetric.
     """
-    if not os.path.isdir(test_dir):
+    if not os.path.isfile(path):
         return None
-    for name in sorted(os.listdir(test_dir), reverse=True):
-        path = os.path.join(test_dir, name, f'{name}.json')
-        if not os.path.isfile(path):
-            continue
-        with open(path, encoding='utf-8') as file:
-            try:
-                metrics = json.load(file)
-            except ValueError:
-                continue
-        if 'acc/top1' in metrics:
-            return metrics
-    return None
+    with open(path, encoding='utf-8') as file:
+        return json.load(file)
 
 
 def read_result(run_dir: str) -> Optional[Result]:
@@ -236,7 +231,31 @@ def run_demo(root: str,
     _write_text(report, markdown_table(rows))
     console.print(rich_table(rows))
     console.print(f'Also in {report}', highlight=False)
+    picture = os.path.join(work_dir, 'separated_pair.png')
+    console.print(
+        _draw_pair(data, results, picture), highlight=False, soft_wrap=True)
     return results
+
+
+def _draw_pair(data: SynthDiveConfig, results: List[Result],
+               path: str) -> str:
+    """Draw the classes that the second recognizer separates best.
+
+    Returns:
+        What there is to see, for the terminal.
+    """
+    names = class_names(data)
+    # The test split's labels, see sample_clip.
+    labels = [i % len(names) for i in range(NUM_CLIPS['test'])]
+    predictions = {result.name: result.predictions for result in results}
+    pair = separated_pair(labels, *predictions.values())
+    if pair is None:
+        return (f'{results[1].name} confuses no pair of classes less than '
+                f'{results[0].name}, so none is drawn.')
+    draw_separated_pair(data, pair, predictions, path)
+    first, second = names[pair.change.first], names[pair.change.second]
+    return (f'Clips of {first} and {second} taken for each other: '
+            f'{counts(pair, list(predictions))}\nPicture in {path}')
 
 
 def _run_recognizer(name: str, config: str, root: str, work_dir: str,
@@ -293,25 +312,26 @@ def _run_recognizer(name: str, config: str, root: str, work_dir: str,
         console.print(f'{name}: already trained')
 
     test_dir = os.path.join(run_dir, 'test')
-    if read_metrics(test_dir) is None:
+    test_file = os.path.join(test_dir, 'predictions.json')
+    if read_test(test_file) is None:
         with Reporter(console, f'{name}: testing', 0):
             run_step(
                 tool('test.py', config, last_checkpoint(run_dir), '--work-dir',
-                     test_dir, *options), os.path.join(run_dir, 'test.log'),
-                lambda: None, env)
-    metrics = read_metrics(test_dir)
-    if metrics is None:
-        raise DemoError(f'{test_dir} holds no acc/top1 after testing: its '
-                        f'output is in {os.path.join(run_dir, "test.log")}.')
+                     test_dir, *options,
+                     f'test_evaluator.out_file={test_file}'),
+                os.path.join(run_dir, 'test.log'), lambda: None, env)
+    test = read_test(test_file)
+    if test is None:
+        raise DemoError(f'{test_file} is missing after testing: its output '
+                        f'is in {os.path.join(run_dir, "test.log")}.')
     result = Result(
         name=name,
-        top1=metrics['acc/top1'],
-        mean_class=metrics['acc/mean1'],
+        top1=test['metrics']['acc/top1'],
+        mean_class=test['metrics']['acc/mean1'],
         num_parameters=_count_parameters(cfg),
-        seconds_per_iter=median_iter_time(read_scalars(run_dir)))
-    _write_text(
-        os.path.join(run_dir, 'result.json'),
-        json.dumps(asdict(result), indent=2) + '\n')
+        seconds_per_iter=median_iter_time(read_scalars(run_dir)),
+        predictions=test['predictions'])
+    write_json(os.path.join(run_dir, 'result.json'), asdict(result))
     return result
 
 

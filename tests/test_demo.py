@@ -3,30 +3,36 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import torch
+from mmaction.registry import METRICS
+from mmengine.config import Config
 from rich.console import Console
 
 from dsts_mmaction import demo
+from dsts_mmaction.evaluation import FineGrainedMetric
 from tests.test_utils.test_training_log import train_lines, write
 
+
 def test_finished_test_is_recognized(tmp_path):
-    assert demo.read_metrics(str(tmp_path / 'absent')) is None
-    stopped = tmp_path / '20260101_120000'
-    write(stopped / '20260101_120000.log', '')
-    assert demo.read_metrics(str(tmp_path)) is None
-    done = tmp_path / '20260101_110000'
-    write(
-        done / '20260101_110000.json',
-        '{"acc/top1": 0.75, "acc/top5": 0.9, "acc/mean1": 0.74, '
-        '"data_time": 0.03, "time": 0.2}')
-    assert demo.read_metrics(str(tmp_path))['acc/top1'] == 0.75
+    path = tmp_path / 'test' / 'predictions.json'
+    write(tmp_path / 'test' / '20260101_120000' / '20260101_120000.log', '')
+    assert demo.read_test(str(path)) is None
+    sample = dict(pred_score=torch.eye(2)[0], gt_label=torch.tensor([0]))
+    metric = FineGrainedMetric(topk=(1, ), out_file=str(path))
+    metric.process(None, [sample])
+    metric.evaluate(1)
+    test = demo.read_test(str(path))
+    assert test['metrics'] == {'acc/top1': 1, 'acc/mean1': 1}
+    assert test['predictions'] == [0]
 
 
 def test_table():
     results = [
-        demo.Result('TSM', 0.7254, 0.72, 11_182_668, 0.41234),
-        demo.Result('TSM + DSTS', 0.8, 0.79, 12_000_000, None)
+        demo.Result('TSM', 0.7254, 0.72, 11_182_668, 0.41234, [0]),
+        demo.Result('TSM + DSTS', 0.8, 0.79, 12_000_000, None, [0])
     ]
     rows = demo.result_rows(results)
     assert rows[1] == ['TSM', '72.5', '72.0', '11.18', '0.412']
@@ -78,8 +84,11 @@ def test_interrupted_step_ends_its_process(tmp_path):
         os.kill(int(pid_file.read_text()), 0)
 
 
-def fake_checkout(tmp_path, monkeypatch):
-    """Configs and tools that only leave files, and a call counter."""
+def fake_checkout(tmp_path, monkeypatch, plain_wins=False):
+    """Configs and tools that only leave files, and a call counter.
+
+    One recognizer takes the clip of class 3 for class 9.
+    """
     root = tmp_path / 'checkout'
     for name in demo.CONFIGS.values():
         write(
@@ -97,12 +106,15 @@ def fake_checkout(tmp_path, monkeypatch):
         'open(os.path.join(work, "last_checkpoint"), "w").write('
         '"epoch_2.pth")\n')
     write(
-        root / 'tools' / 'test.py', 'import os, sys\n'
-        'work = sys.argv[sys.argv.index("--work-dir") + 1]\n'
-        'name = "20260101_110000"\n'
-        'os.makedirs(os.path.join(work, name))\n'
-        'open(os.path.join(work, name, name + ".json"), "w").write('
-        '\'{"acc/top1": 0.5, "acc/mean1": 0.25}\')\n')
+        root / 'tools' / 'test.py', 'import json, os, sys\n'
+        'key, path = sys.argv[-1].split("=")\n'
+        'assert key == "test_evaluator.out_file"\n'
+        'os.makedirs(os.path.dirname(path))\n'
+        'predictions = list(range(12))\n'
+        f'if not {plain_wins} == ("dsts-" not in sys.argv[1]):\n'
+        '    predictions[3] = 9\n'
+        'json.dump({"metrics": {"acc/top1": 0.5, "acc/mean1": 0.25},\n'
+        '           "predictions": predictions}, open(path, "w"))\n')
     monkeypatch.setattr(demo, 'NUM_CLIPS', dict(train=12, val=12, test=12))
     monkeypatch.setattr(demo, 'POLL_SECONDS', 0.02)
     monkeypatch.setattr(demo, '_count_parameters', lambda cfg: 1000)
@@ -134,6 +146,11 @@ def test_demo_goes_on_where_it_was(tmp_path, monkeypatch):
     assert results[0].seconds_per_iter == pytest.approx(.5)
     report = work_dir / 'results.md'
     assert '| TSM + DSTS | 50.0 | 25.0 | 0.00 | 0.500 |' in report.read_text()
+    picture = work_dir / 'separated_pair.png'
+    assert text.endswith(
+        'Clips of forward_1_tuck and backward_1_tuck taken for each other: '
+        f'1 of 2 by TSM, 0 of 2 by TSM + DSTS\nPicture in {picture}\n')
+    assert picture.is_file()
 
     assert run()[0] == results
     assert len(calls) == 4
@@ -143,10 +160,9 @@ def test_demo_goes_on_where_it_was(tmp_path, monkeypatch):
     assert run()[0] == results
     assert len(calls) == 4  # the test's own record was still there
 
-    name = '20260101_110000'
     (work_dir / stem / 'result.json').unlink()
-    (work_dir / stem / 'test' / name / f'{name}.json').unlink()
-    (work_dir / stem / 'test' / name).rmdir()
+    (work_dir / stem / 'test' / 'predictions.json').unlink()
+    (work_dir / stem / 'test').rmdir()
     assert run()[0] == results
     assert calls[4:] == ['test.py']
 
@@ -154,6 +170,36 @@ def test_demo_goes_on_where_it_was(tmp_path, monkeypatch):
         run(seed=1)
     settings = json.loads((work_dir / 'demo.json').read_text())
     assert settings['seed'] == 0
+
+
+def test_no_pair_separated_better(tmp_path, monkeypatch):
+    root, _ = fake_checkout(tmp_path, monkeypatch, plain_wins=True)
+    console = Console(file=io.StringIO(), width=100)
+    demo.run_demo(str(root), str(tmp_path / 'work'), str(tmp_path / 'data'),
+                  console=console)
+    assert console.file.getvalue().endswith(
+        'TSM + DSTS confuses no pair of classes less than TSM, so none is '
+        'drawn.\n')
+    assert not (tmp_path / 'work' / 'separated_pair.png').exists()
+
+
+def test_another_evaluator_is_another_demo(tmp_path, monkeypatch):
+    root, _ = fake_checkout(tmp_path, monkeypatch)
+    work_dir = str(tmp_path / 'work')
+    demo.run_demo(str(root), work_dir, str(tmp_path / 'data'),
+                  console=Console(file=io.StringIO()))
+    with open(root / demo.CONFIG_DIR / demo.CONFIGS['TSM'], 'a') as file:
+        file.write('test_evaluator = dict(type="AccMetric")\n')
+    with pytest.raises(demo.DemoError, match='another configs:'):
+        demo.run_demo(str(root), work_dir, str(tmp_path / 'data'))
+
+
+@pytest.mark.parametrize('name', demo.CONFIGS.values())
+def test_configs_test_with_predictions(name):
+    root = Path(__file__).parents[1]
+    cfg = Config.fromfile(root / demo.CONFIG_DIR / name)
+    cfg.merge_from_dict({'test_evaluator.out_file': 'predictions.json'})
+    assert METRICS.build(cfg.test_evaluator).out_file == 'predictions.json'
 
 
 def test_missing_config_is_named(tmp_path):

@@ -13,8 +13,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Render SynthDive, train and test TSM with and without '
-        'DSTS on it, and compare them. Needs no network and no GPU. A '
-        'stopped demo goes on where it was.')
+        'DSTS on it, compare them, and draw the pair of classes that DSTS '
+        'separates best. Needs no network and no GPU. A stopped demo goes on '
+        'where it was.')
     parser.add_argument(
         '--work-dir',
         default=os.path.join('work_dirs', 'demo'),

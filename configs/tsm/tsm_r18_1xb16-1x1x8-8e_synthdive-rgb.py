@@ -45,6 +45,8 @@ val_dataloader = dict(
 test_dataloader = dict(
     dataset=dict(data_root=data_root, pipeline=test_pipeline))
 
+test_evaluator = dict(_delete_=True, type='FineGrainedMetric')
+
 train_cfg = dict(val_interval=2)
 
 optim_wrapper = dict(

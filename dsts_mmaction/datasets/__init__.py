@@ -1,9 +1,10 @@
 """Data sets that ship with the plugin."""
 
 from .synthdive import (SynthDiveConfig, class_names, draw_contact_sheet,
-                        render_clip, sample_clip, write_dataset)
+                        render_clip, sample_clip, spread_frames,
+                        write_dataset)
 
 __all__ = [
     'SynthDiveConfig', 'class_names', 'draw_contact_sheet', 'render_clip',
-    'sample_clip', 'write_dataset'
+    'sample_clip', 'spread_frames', 'write_dataset'
 ]

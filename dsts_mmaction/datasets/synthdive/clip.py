@@ -138,3 +138,17 @@ def render_clip(spec: ClipSpec, size: int) -> np.ndarray:
         noisy = image + rng.normal(0, spec.noise, image.shape)
         frames[i] = np.clip(np.round(noisy), 0, 255)
     return frames
+
+
+def spread_frames(frames: np.ndarray, count: int) -> np.ndarray:
+    """The middle of equal segments of a clip, as MMAction2 tests with.
+
+    Args:
+        frames: Shape (num_frames, ...).
+        count: Number of segments.
+
+    Returns:
+        Shape (count, ...).
+    """
+    picks = (np.arange(count) + 0.5) * len(frames) / count
+    return frames[picks.astype(int)]

@@ -6,7 +6,7 @@ from typing import List
 import cv2
 import numpy as np
 
-from .clip import render_clip, sample_clip
+from .clip import render_clip, sample_clip, spread_frames
 from .config import SynthDiveConfig, class_names
 
 LABEL_WIDTH, GAP, TEXT_HEIGHT = 180, 2, 18
@@ -32,20 +32,19 @@ def draw_contact_sheet(config: SynthDiveConfig,
     for label, name in enumerate(names):
         spec = sample_clip(config, split, label)
         frames = render_clip(spec, config.size)
-        # The middle of equal segments, as MMAction2 samples in testing.
-        picks = (np.arange(columns) + 0.5) * len(frames) / columns
         row = np.full((config.size + GAP, LABEL_WIDTH, 3), 255, np.uint8)
         cv2.putText(row, name, (4, config.size // 2 + 4),
                     cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
         tiles = [
             cv2.copyMakeBorder(
-                frames[int(i)],
+                frame,
                 0,
                 GAP,
                 0,
                 GAP,
                 cv2.BORDER_CONSTANT,
-                value=(255, 255, 255)) for i in picks
+                value=(255, 255, 255))
+            for frame in spread_frames(frames, columns)
         ]
         rows.append(np.concatenate([row, *tiles], 1))
     sheet = np.concatenate(rows)
