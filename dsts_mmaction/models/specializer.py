@@ -71,8 +71,10 @@ class FeatureSpecializer(nn.ModuleList):
         Returns:
             The features (a tuple, if there are several pathways) and, in
             training, what goes into the recognizer's losses: the auxiliary
-            losses, and the largest share of the batch that one neuron of a
-            layer got (1 when a layer has collapsed).
+            losses, the largest share of the batch that one neuron of a
+            layer got (1 when a layer has collapsed), and the norm of what
+            the module added to the features over theirs (0 while it is the
+            identity).
 
         Raises:
             ValueError: A layout that is not known, or channels that are not
@@ -112,6 +114,8 @@ class FeatureSpecializer(nn.ModuleList):
         if self.training:
             logs['dsts_largest_share'] = _largest_share(
                 output.routing, module.num_neurons)
+            logs['dsts_residual'] = _relative_norm(
+                output.features.detach() - clips.detach(), clips.detach())
         return from_clips(output.features, features), logs
 
     def suffixes(self) -> List[str]:
@@ -132,3 +136,9 @@ def _largest_share(routing: Tensor, num_neurons: int) -> Tensor:
         len(routing), num_neurons, device=routing.device).scatter_add_(
             1, routing, torch.ones_like(routing, dtype=torch.float32))
     return counts.max() / routing.shape[1]
+
+
+def _relative_norm(part: Tensor, whole: Tensor) -> Tensor:
+    """Norm of a tensor over that of another; 0 over a norm of 0."""
+    part, whole = (torch.linalg.vector_norm(t.float()) for t in (part, whole))
+    return torch.nan_to_num(part / whole)

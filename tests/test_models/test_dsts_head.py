@@ -106,6 +106,22 @@ def test_logits_equal_the_reference_on_the_clip_s_own_map(name):
     assert difference.amax(1).min() > 1e-3
 
 
+def test_logs_how_much_the_module_adds():
+    special = build(specialize(tsm()))
+    randomize_dsts(special)
+    special.train()
+    module, = dsts_modules(special)
+    kept = []
+    module.register_forward_hook(
+        lambda _, args, output: kept.append((args[0], output.features)))
+    losses = special.loss(clips(tsm(), videos=3), samples(3))
+    (before, after), = kept
+    expected = (after - before).norm() / before.norm()
+    assert losses['dsts_residual'].item() == pytest.approx(
+        expected.item(), rel=1e-4)
+    assert not losses['dsts_residual'].requires_grad
+
+
 @case
 def test_classification_loss_reaches_every_dsts_parameter(name):
     cfg, options, frames = CASES[name]
@@ -147,7 +163,9 @@ def test_losses_and_predictions(name):
     for suffix in suffixes:
         expected |= {f'loss_dsts_balance{suffix}',
                      f'loss_dsts_router_z{suffix}',
-                     f'dsts_largest_share{suffix}'}
+                     f'dsts_largest_share{suffix}',
+                     f'dsts_residual{suffix}'}
+        assert losses[f'dsts_residual{suffix}'] == 0
         assert 1 / 3 <= losses[f'dsts_largest_share{suffix}'] <= 1
     assert set(losses) == expected
 
