@@ -146,20 +146,26 @@ def test_float32_agrees_with_float64():
 
 
 def test_bfloat16_autocast():
-    module = make(32, dtype=torch.float32, mid_channels=16)
-    x = torch.randn(4, 32, 4, 5, 5)
-    noise = module.sample_noise(4)
-    exact = module(x, noise)
-    with torch.autocast('cpu', torch.bfloat16):
-        output = module(x, noise)
-        scores = module.layers[0].synapse(x.bfloat16()[:, :16])
-        sum(output.losses.values(), output.features.sum()).backward()
+    # Where rounding turns a choice, which is rare, that sample's path is
+    # another, and so are the batch statistics of all others: nothing to
+    # compare. Another draw then.
+    for _ in range(10):
+        module = make(32, dtype=torch.float32, mid_channels=16)
+        x = torch.randn(4, 32, 4, 5, 5)
+        noise = module.sample_noise(4)
+        exact = module(x, noise)
+        with torch.autocast('cpu', torch.bfloat16):
+            output = module(x, noise)
+            scores = module.layers[0].synapse(x.bfloat16()[:, :16])
+            sum(output.losses.values(), output.features.sum()).backward()
+        if torch.equal(output.routing, exact.routing):
+            break
+    assert torch.equal(output.routing, exact.routing)
     assert scores.dtype == torch.float32
     assert output.features.dtype == x.dtype
     assert all(p.grad is not None for p in module.parameters())
-    same = (output.routing == exact.routing).all(0)
-    error = (output.features - exact.features)[same].norm()
-    assert error < 0.05 * exact.features[same].norm()
+    error = (output.features - exact.features).norm()
+    assert error < 0.05 * exact.features.norm()
     with torch.autocast('cpu', torch.bfloat16), torch.no_grad():
         assert module.eval()(x).features.dtype == x.dtype
 
