@@ -10,8 +10,8 @@ from mmengine.logging import print_log
 
 from ..utils.atomic import write_atomically, write_json
 from .look_alike import (Groups, check_groups, confusion_matrix,
-                         most_confused_pairs, read_class_names, read_groups,
-                         within_group_accuracy)
+                         most_confused_pairs, ranked_hits, read_class_names,
+                         read_groups, within_group_accuracy)
 
 
 @METRICS.register_module()
@@ -103,10 +103,7 @@ class FineGrainedMetric(BaseMetric):
             raise ValueError(
                 f'labels must be from 0 to {num_classes - 1}, the number of '
                 f'scores, got {labels.min()} to {labels.max()}.')
-        # Stable: of equal scores, common in bfloat16, the first class counts
-        # here and in argmax, so that all numbers fit together.
-        order = np.argsort(-scores, axis=1, kind='stable')
-        hits = order == labels[:, None]
+        hits = ranked_hits(scores, labels)
         metrics = {f'acc/top{k}': float(hits[:, :k].any(axis=1).mean())
                    for k in self.topk}
         metrics['acc/mean1'] = float(mean_class_accuracy(scores, labels))
@@ -115,7 +112,7 @@ class FineGrainedMetric(BaseMetric):
             metrics['fine/within_group'] = within_group_accuracy(
                 scores, labels, self.groups)
 
-        predictions = order[:, 0]
+        predictions = scores.argmax(axis=1)
         confusion = confusion_matrix(predictions, labels, num_classes)
         self._log_pairs(confusion)
         if self.out_file:

@@ -115,6 +115,23 @@ def check_groups(groups: Groups, num_classes: int) -> None:
                 f'to {num_classes - 1}, got {group}.')
 
 
+def ranked_hits(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """At which rank each sample has its label.
+
+    Of equal scores, common in bfloat16, the first class ranks higher, as in
+    argmax, so that all numbers made from scores fit together.
+
+    Args:
+        scores: Class scores, ``(num_samples, num_classes)``.
+        labels: Labels, ``(num_samples,)``.
+
+    Returns:
+        Booleans like ``scores``, one true entry per row.
+    """
+    order = np.argsort(-scores, axis=1, kind='stable')
+    return order == labels[:, None]
+
+
 def confusion_matrix(predictions: Sequence[int], labels: Sequence[int],
                      num_classes: int) -> np.ndarray:
     """Counts of (label, prediction), labels in the rows.
