@@ -47,13 +47,9 @@ class DSTSLayer(nn.Module):
         noise_scale: Scale of the Gumbel noise of synapse and gates.
     """
 
-    def __init__(self,
-                 channels: int,
-                 num_neurons: int,
-                 temperature: float,
-                 gates: bool = True,
-                 shared_kernels: bool = False,
-                 noise_scale: float = 1.0) -> None:
+    def __init__(self, channels: int, num_neurons: int, temperature: float,
+                 gates: bool, shared_kernels: bool,
+                 noise_scale: float) -> None:
         super().__init__()
         self.temperature = temperature
         self.noise_scale = noise_scale

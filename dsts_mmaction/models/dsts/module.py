@@ -101,6 +101,8 @@ class DSTSModule(nn.Module):
         self.mid_channels = mid_channels
         self.temperature = temperature
         self.gates = gates
+        self.shared_kernels = shared_kernels
+        self.noise_scale = noise_scale
         self.balance_loss_weight = balance_loss_weight
         self.router_z_loss_weight = router_z_loss_weight
 
@@ -190,7 +192,9 @@ class DSTSModule(nn.Module):
                 f'num_neurons={self.num_neurons}, '
                 f'num_layers={self.num_layers}, '
                 f'mid_channels={self.mid_channels}, '
-                f'temperature={self.temperature}, gates={self.gates}')
+                f'temperature={self.temperature}, gates={self.gates}, '
+                f'shared_kernels={self.shared_kernels}, '
+                f'noise_scale={self.noise_scale}')
 
     def _add_losses(self, losses: Dict[str, Tensor], scores: Tensor,
                     index: Tensor) -> None:

@@ -34,12 +34,8 @@ class SpecializedNeurons(nn.Module):
             neuron has none to share with.
     """
 
-    def __init__(self,
-                 channels: int,
-                 num_neurons: int,
-                 temperature: float,
-                 gates: bool = True,
-                 shared_kernels: bool = False) -> None:
+    def __init__(self, channels: int, num_neurons: int, temperature: float,
+                 gates: bool, shared_kernels: bool) -> None:
         super().__init__()
         self.temperature = temperature
         self.spatial_kernels = nn.Parameter(
@@ -67,8 +63,8 @@ class SpecializedNeurons(nn.Module):
                 # Perturbed copies of one neuron.
                 std *= OWN_STD
             nn.init.normal_(kernels, std=std)
-        # Far below the Gumbel noise, yet no tie: evaluation starts with about
-        # half of the channels temporal.
+        # Small, so that little turns a gate, yet no tie: about half of the
+        # channels start as temporal.
         if self.gate_logits is not None:
             nn.init.normal_(self.gate_logits, std=0.01)
 
