@@ -1,6 +1,7 @@
 """Groups from files and confusions, against plain loops."""
 import json
 import os
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -173,9 +174,13 @@ def test_read_class_names(tmp_path):
 def test_something_something():
     names = read_class_names(STHV2 / 'something-something-v2-labels.json')
     assert len(names) == 174
-    groups = read_groups(STHV2 / 'contrastive_groups_list.txt', names)
+    path = STHV2 / 'contrastive_groups_list.txt'
+    groups = read_groups(path, names)
     assert len(groups) == 69
-    assert [names[label] for label in groups[1]] == [
-        'Closing something',
-        'Pretending to close something without actually closing it']
+    # Paragraphs of names, read another way.
+    text = re.sub('^#.*\n', '', path.read_text(), flags=re.M).strip()
+    blocks = [block.split('\n') for block in re.split(
+        r'\n(?:\s*\n)+', text)]
+    assert [[names[label] for label in group] for group in groups] == [
+        [line.strip() for line in block] for block in blocks]
     assert max(map(len, groups)) == 6
