@@ -118,8 +118,7 @@ def dense_forward(module: DSTSModule, x, noise=None,
         balance = balance + scores.shape[1] * (
             hard.mean(0) * torch.softmax(scores, 1).mean(0)).sum()
         router_z = router_z + torch.logsumexp(scores, 1).pow(2).mean()
-    out = x + batch_norm(
-        pointwise(z, module.expand), module.expand_norm, training)
+    out = x + pointwise(z, module.expand) / module.mid_channels**0.5
     losses = dict(
         loss_balance=module.balance_loss_weight * balance,
         loss_router_z=module.router_z_loss_weight * router_z)
@@ -189,7 +188,7 @@ def two_step_function(loss, upstream, downstream, simulated_on, held_out,
 
 
 def randomize(module, seed=None):
-    """Every parameter and statistic random, BN_0.weight included."""
+    """Every parameter and statistic random, the last convolution included."""
     generator = torch.Generator().manual_seed(
         torch.seed() % 2**31 if seed is None else seed)
     with torch.no_grad():

@@ -115,7 +115,7 @@ def test_plain_checkpoint_with_ema_starts_the_specialized_model(
             key = key.replace('cls_head.', 'cls_head.head.')
             assert torch.equal(state[key], value), key
     module = next(dsts_modules(hook.ema_model))
-    assert not module.expand_norm.weight.any()
+    assert not module.expand.weight.any()
 
 
 def test_resume_with_ema(videos, tmp_path):

@@ -17,212 +17,34 @@ import math
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List
 
 import decord
+import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch import Tensor, nn
-from torch.func import functional_call
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.benchmark.data_lists import (  # noqa: E402
     read_list, split_fold)
+from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
+    BATCH, LR, Clips, SmallTSM, build, evaluate, train)
 from dsts_mmaction.benchmark.statistics import (  # noqa: E402
     paired_difference, spread)
 from dsts_mmaction.benchmark.variants import (  # noqa: E402
     VARIANTS, Variant, parse_variant)
-from dsts_mmaction.models import DSTSModule  # noqa: E402
-from dsts_mmaction.models.dsts.hyper_gradient import (  # noqa: E402
-    hyper_gradient)
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 
-FRAMES, LOADED_SIZE, SIZE = 8, 40, 36
-WIDTH, BATCH = 32, 16
-LR, UPSTREAM_LR, INNER_LR, WEIGHT_DECAY = 2e-3, 1e-3, 0.3, 0.02
-WARMUP = 0.08  # of all iterations
 
-
-class Block(nn.Module):
-    """A residual block with a temporal shift."""
-
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, channels, 1, stride, bias=False),
-            nn.BatchNorm2d(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.norm1(self.conv1(shift(x))))
-        return F.relu(self.norm2(self.conv2(out)) + self.shortcut(x))
-
-
-def shift(x: Tensor) -> Tensor:
-    """An eighth of the channels to the frame before, one to that after."""
-    clips = x.unflatten(0, (-1, FRAMES))
-    part = x.shape[1] // 8
-    out = clips.clone()
-    out[:, :-1, :part], out[:, -1, :part] = clips[:, 1:, :part], 0
-    after = slice(part, 2 * part)
-    out[:, 1:, after], out[:, 0, after] = clips[:, :-1, after], 0
-    return out.flatten(0, 1)
-
-
-class SmallTSM(nn.Module):
-    """The network; ``dsts`` are options of DSTSModule, None for plain."""
-
-    def __init__(self, num_classes: int,
-                 dsts: Optional[Dict[str, Any]] = None) -> None:
-        super().__init__()
-        self.backbone = nn.Sequential(
-            nn.Conv2d(1, WIDTH, 5, 2, 2, bias=False), nn.BatchNorm2d(WIDTH),
-            nn.ReLU(), Block(WIDTH, WIDTH, 2), Block(WIDTH, 2 * WIDTH, 1),
-            Block(2 * WIDTH, 4 * WIDTH, 2))
-        self.dsts = None
-        if dsts is not None:
-            dsts = {'mid_channels': 2 * WIDTH, **dsts}
-            self.dsts = DSTSModule(4 * WIDTH, **dsts)
-        self.dropout = nn.Dropout(0.5)
-        self.classifier = nn.Linear(4 * WIDTH, num_classes)
-
-    def extract(self, clips: Tensor) -> Tensor:
-        """(B, T, H, W) to features (B, C, T, H', W')."""
-        features = self.backbone(clips.flatten(0, 1).unsqueeze(1))
-        return features.unflatten(0, (-1, FRAMES)).transpose(1, 2)
-
-    def forward(self, features: Tensor) -> Tuple[Tensor, List[Tensor]]:
-        """Features to class scores and auxiliary losses."""
-        losses: List[Tensor] = []
-        if self.dsts is not None:
-            features, named, _ = self.dsts(features)
-            losses = list(named.values())
-        pooled = self.dropout(features.float().mean((2, 3, 4)))
-        return self.classifier(pooled), losses
-
-    def loss(self, features: Tensor, labels: Tensor) -> Tensor:
-        scores, losses = self(features)
-        return F.cross_entropy(scores, labels) + sum(losses)
-
-
-class Clips:
-    """Clips in memory, (number, frames, 40, 40) in 0..255."""
-
-    def __init__(self, data_root: Path, lines: List[str]) -> None:
-        self.index = {line: i for i, line in enumerate(lines)}
-        self.labels = torch.tensor([int(line.split()[1]) for line in lines])
-        self.videos = []
-        for line in track(lines, description='Reading clips'):
-            reader = decord.VideoReader(str(data_root / line.split()[0]))
-            frames = torch.from_numpy(
-                reader.get_batch(range(len(reader))).asnumpy())
-            frames = frames.float().mean(3).unsqueeze(1)
-            self.videos.append(F.interpolate(
-                frames, (LOADED_SIZE, LOADED_SIZE),
-                mode='area').squeeze(1).byte())
-
-    def batch(self, indices: List[int],
-              generator: Optional[torch.Generator]) -> Tuple[Tensor, Tensor]:
-        """Frames and crops at random with a generator, else in the middle."""
-        margin = LOADED_SIZE - SIZE
-        clips = torch.empty(len(indices), FRAMES, SIZE, SIZE)
-        for i, index in enumerate(indices):
-            video = self.videos[index]
-            place, (y, x) = torch.full((FRAMES, ), 0.5), 2 * [margin // 2]
-            if generator is not None:
-                place = torch.rand(FRAMES, generator=generator)
-                y, x = torch.randint(
-                    margin + 1, (2, ), generator=generator).tolist()
-            frames = (torch.arange(FRAMES) + place) * len(video) / FRAMES
-            frames = frames.long().clamp(max=len(video) - 1)
-            clips[i] = video[frames][:, y:y + SIZE, x:x + SIZE]
-        return (clips - 110) / 70, self.labels[indices]
-
-
-def train(network: SmallTSM, clips: Clips, indices: List[int], epochs: int,
-          lr: float, seed: int, udl: Optional[int] = None) -> float:
-    """Train with AdamW, warm-up and cosine; returns the last epoch's loss."""
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    upstream, downstream, others = {}, {}, {}
-    deciding = ([] if udl is None else
-                [id(p) for p in network.dsts.upstream_parameters()])
-    for name, parameter in network.named_parameters():
-        kind = (upstream if id(parameter) in deciding else
-                downstream if name.startswith('dsts.') else others)
-        kind[name] = parameter
-    fitted = [*downstream.values(), *others.values()]
-    optimizers = [torch.optim.AdamW(
-        [dict(params=[p for p in fitted if p.dim() > 1]),
-         dict(params=[p for p in fitted if p.dim() == 1], weight_decay=0)],
-        lr=lr, weight_decay=WEIGHT_DECAY)]
-    if udl is not None:
-        optimizers.append(torch.optim.AdamW(
-            upstream.values(), lr=UPSTREAM_LR, weight_decay=0))
-    total = epochs * (len(indices) // BATCH)
-    schedulers = [torch.optim.lr_scheduler.LambdaLR(o, lambda i: min(
-        1, (i + 1) / (WARMUP * total)) * (1 + math.cos(math.pi * i / total))
-        / 2) for o in optimizers]
-
-    def tail_loss(parameters: Dict[str, Tensor],
-                  samples: Tuple[Tensor, Tensor]) -> Tensor:
-        fixed = {n: p.detach() for n, p in others.items()}
-        buffers = {n: b.clone() for n, b in network.named_buffers()}
-        scores, losses = functional_call(
-            network, (fixed, parameters, buffers), (samples[0], ))
-        return F.cross_entropy(scores, samples[1]) + sum(losses)
-
-    network.train()
-    for _ in range(epochs):
-        losses = []
-        order = torch.randperm(len(indices), generator=generator).tolist()
-        for start in range(0, len(order) - BATCH + 1, BATCH):
-            chosen = [indices[i] for i in order[start:start + BATCH]]
-            images, labels = clips.batch(chosen, generator)
-            with torch.autocast('cpu', torch.bfloat16):
-                features = network.extract(images)
-                if udl is not None:
-                    halves = [
-                        (features.detach()[part], labels[part]) for part in
-                        (slice(BATCH // 2), slice(BATCH // 2, None))]
-                    result = hyper_gradient(tail_loss, upstream, downstream,
-                                            *halves, INNER_LR, udl)
-                    for p, gradient in zip(upstream.values(),
-                                           result.gradients):
-                        p.grad = gradient
-                    optimizers[1].step()
-                    torch.clear_autocast_cache()
-                loss = network.loss(features, labels)
-            network.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(fitted, 20)
-            optimizers[0].step()
-            for scheduler in schedulers:
-                scheduler.step()
-            losses.append(loss.item())
-    return sum(losses) / len(losses)
-
-
-@torch.no_grad()
-def evaluate(network: SmallTSM, clips: Clips,
-             indices: List[int]) -> Dict[str, Any]:
-    """Top-1 in percent, and which clips are right."""
-    network.eval()
-    right = []
-    for start in range(0, len(indices), 100):
-        images, labels = clips.batch(indices[start:start + 100], None)
-        scores, _ = network(network.extract(images))
-        right += (scores.argmax(1) == labels).int().tolist()
-    return dict(top1=100 * sum(right) / len(right),
-                correct=''.join(map(str, right)))
+def read_videos(data_root: Path, lines: List[str]) -> Iterator[np.ndarray]:
+    """All frames of each clip of an annotation list."""
+    for line in track(lines, description='Reading clips'):
+        reader = decord.VideoReader(str(data_root / line.split()[0]))
+        yield reader.get_batch(range(len(reader))).asnumpy()
 
 
 def run(args: argparse.Namespace, variants: List[Variant],
@@ -230,11 +52,13 @@ def run(args: argparse.Namespace, variants: List[Variant],
     """Compute what ``runs`` lacks, and append it to the results."""
     lines = [line for name in args.lists
              for line in read_list(str(args.data_root / name))]
-    clips = Clips(args.data_root, lines)
+    clips = Clips(read_videos(args.data_root, lines),
+                  [int(line.split()[1]) for line in lines])
+    index = {line: i for i, line in enumerate(lines)}
     num_classes = int(clips.labels.max()) + 1
     for fold in args.folds:
         parts = split_fold(lines, args.fold_by, fold, args.num_folds)
-        fitted, tested = ([clips.index[line] for line in part]
+        fitted, tested = ([index[line] for line in part]
                           for part in parts)
         if len(fitted) < BATCH:
             raise ValueError(f'fold {fold} leaves {len(fitted)} clips to '
@@ -253,7 +77,7 @@ def run(args: argparse.Namespace, variants: List[Variant],
             if any(r['seed'] == fold for r in runs[variant.name]):
                 continue
             torch.manual_seed(fold)
-            network = SmallTSM(num_classes, variant.dsts)
+            network = build(num_classes, variant)
             network.load_state_dict(plain.state_dict(), strict=False)
             loss = train(network, clips, fitted, args.extra_epochs, LR / 2,
                          fold, variant.udl)
@@ -315,6 +139,8 @@ def main() -> None:
     try:
         variants = [VARIANTS.get(name) or parse_variant(name)
                     for name in args.variants]
+        for variant in variants:
+            build(1, variant)  # fails before anything is trained
         args.out.mkdir(parents=True, exist_ok=True)
         runs: Dict[str, List[Dict[str, Any]]] = defaultdict(list)
         path = args.out / 'results.jsonl'

@@ -49,3 +49,11 @@ def test_bad_input_is_one_sentence(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         'error: fold 1 leaves 5 clips to train on, and a batch has 16.')
+
+
+def test_options_that_it_does_not_know_are_refused(tmp_path):
+    root = write_clips(tmp_path / 'clips', dict(train=30, val=10))
+    done = run(root, tmp_path / 'out', 'mine:udl=2,udl.interval=2')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        'error: variant mine has udl.OPTION, got ')

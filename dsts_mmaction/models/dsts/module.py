@@ -5,14 +5,22 @@ Recognition <https://arxiv.org/abs/2209.01425>`_, T. Li et al., ECCV 2022::
 
     z_0 = ReLU(BN(conv_{C->M}(x)))                            bottleneck
     z_l = z_{l-1} + ReLU(BN_l(sum_n y_n neuron_n(z_{l-1})))   l = 1..L
-    out = x + BN_0(conv_{M->C}(z_L))                          BN_0.weight = 0
+    out = x + conv_{M->C}(z_L) / sqrt(M)                      starts as x
 
 ``y`` is the one-hot choice of the layer's synapse. The paper's are the idea
 of specialized neurons, each active for a subset of similar samples, and of
 neurons that learn to be spatial or temporal. The bottleneck, the shortcuts,
 the norms, the part of the kernels that neurons share, the auxiliary losses
 and all defaults are ours.
+
+The module begins as the identity, and has to leave it. The last convolution
+starts at zero and no norm follows it: whatever the features offer, its weights
+can turn to within a few steps. A norm whose scale starts at zero can only
+scale random combinations of the features, and under Adam it hardly moved.
+Without the division, every step of Adam moves the output by M times the
+learning rate, which slowed training from scratch (docs/what_we_tried.md).
 """
+import math
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -113,8 +121,7 @@ class DSTSModule(nn.Module):
                       shared_kernels, noise_scale)
             for _ in range(num_layers))
         self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
-        self.expand_norm = nn.BatchNorm3d(in_channels)
-        nn.init.zeros_(self.expand_norm.weight)
+        nn.init.zeros_(self.expand.weight)
 
     def reset_parameters(self) -> None:
         """Initialise every parameter anew; the module is the identity."""
@@ -122,7 +129,7 @@ class DSTSModule(nn.Module):
         for module in reversed(list(self.modules())):
             if module is not self and hasattr(module, 'reset_parameters'):
                 module.reset_parameters()
-        nn.init.zeros_(self.expand_norm.weight)
+        nn.init.zeros_(self.expand.weight)
 
     def forward(self,
                 x: Tensor,
@@ -151,7 +158,7 @@ class DSTSModule(nn.Module):
             choices.append(index)
             if self.training:
                 self._add_losses(losses, scores, index)
-        residual = self.expand_norm(_pointwise(self.expand, z))
+        residual = _pointwise(self.expand, z) / math.sqrt(self.mid_channels)
         features = x + residual.to(x.dtype)
         return DSTSOutput(features, losses, torch.stack(choices))
 
