@@ -20,6 +20,7 @@ from rich.console import Console
 from ..evaluation import (groups_from_confusions, read_class_names,
                           read_groups, within_group_accuracy)
 from ..utils.atomic import write_json
+from ..utils.configs import load_config
 from .data_lists import Lists, list_path, read_labels, write_fold
 from .error import BenchmarkError
 from .jobs import prepare, run_jobs
@@ -96,7 +97,7 @@ def run_benchmark(settings: Settings,
     """
     console = console or Console()
     work_dir = Path(settings.work_dir)
-    first = Config.fromfile(settings.hosts[0])
+    first = load_config(settings.hosts[0])
     lists = _find_lists(settings, first, work_dir)
     names = settings.class_names and read_class_names(settings.class_names)
     num_classes = settings.num_classes or (

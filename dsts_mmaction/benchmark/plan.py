@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from ..models.specialize import (feature_channels, import_package,
                                  specialize_config)
+from ..utils.configs import load_config
 from .data_lists import Lists, innermost_dataset
 from .error import BenchmarkError
 from .schedules import max_epochs, stretch_schedule
@@ -66,7 +67,7 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
         num_classes: By default the config's.
         cfg_options: As of MMAction2's train.py.
     """
-    cfg = Config.fromfile(path)
+    cfg = load_config(path)
     cfg.merge_from_dict(cfg_options or {})
     import_package(cfg)
     metric = dict(type='FineGrainedMetric')
@@ -74,6 +75,9 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
         dataset = innermost_dataset(cfg, split)
         if data_root is not None:
             dataset.data_root = data_root
+            # Or the config's own folder would come between.
+            dataset.data_prefix = {
+                key: '' for key in dataset.get('data_prefix') or {}}
         dataset.ann_file = os.path.abspath(list_file)
     for split in ('val', 'test'):
         cfg[f'{split}_evaluator'] = metric

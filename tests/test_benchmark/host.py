@@ -20,7 +20,7 @@ model = {model}
 train_pipeline = {train}
 test_pipeline = {test}
 dataset = dict(type='VideoDataset', data_root='elsewhere',
-               data_prefix=dict(video=''))
+               data_prefix=dict(video='clips'))
 loader = dict(batch_size=2, num_workers={workers})
 train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True), drop_last=True,

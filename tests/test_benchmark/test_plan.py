@@ -55,6 +55,9 @@ def test_host_config_takes_the_data_in(tmp_path):
                 lists=Lists('train28.txt', None, 'test28.txt'),
                 **{'train_dataloader.batch_size': 3})
     cfg = job.config
+    # Paths of lists are below the data root alone.
+    assert cfg.train_dataloader.dataset.data_root == 'data'
+    assert cfg.train_dataloader.dataset.data_prefix == dict(video='')
     assert cfg.model.cls_head.head.num_classes == 7
     assert cfg.model.cls_head.dsts == dict(
         num_neurons=3, num_layers=2, mid_channels=8)
