@@ -9,7 +9,6 @@ import sys
 from mmengine.config import DictAction
 
 from dsts_mmaction.benchmark.benchmark import Settings, run_benchmark
-from dsts_mmaction.benchmark.error import BenchmarkError
 from dsts_mmaction.benchmark.variants import (DEFAULT_VARIANTS, VARIANTS,
                                               parse_variant)
 
@@ -136,7 +135,7 @@ def main() -> None:
     try:
         results = run_benchmark(
             Settings(**options, command=shlex.join(command)))
-    except (BenchmarkError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
         sys.exit('Stopped. Run the same command again to continue.')

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from ..utils.atomic import write_atomically
+from ..utils.configs import innermost_dataset
 from .error import BenchmarkError
 
 
@@ -29,14 +30,6 @@ class Lists:
     def digests(self) -> Dict[str, str]:
         """What tells that a list has changed."""
         return {name: digest(path) for name, path in self.items().items()}
-
-
-def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
-    """The dataset of a config's dataloader that reads the list."""
-    dataset = cfg[f'{split}_dataloader'].dataset
-    while 'ann_file' not in dataset:
-        dataset = dataset.dataset
-    return dataset
 
 
 def list_path(cfg: Config, split: str,

@@ -11,11 +11,12 @@ from mmengine.config import Config
 from rich.console import Console
 
 from ..utils.atomic import write_atomically, write_json
+from ..utils.configs import differing_options
 from ..utils.processes import end_process, training_environment
 from ..utils.reporter import Reporter
 from ..utils.training_log import last_training_record, read_scalars
 from .error import BenchmarkError
-from .plan import Job, differing_options
+from .plan import Job
 
 POLL_SECONDS = 1.0
 # Without a terminal; a benchmark takes hours.

@@ -1,14 +1,14 @@
 """Which runs a benchmark is made of, and the config of each."""
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
 from ..models.specialize import (feature_channels, import_package,
                                  specialize_config)
-from ..utils.configs import load_config
-from .data_lists import Lists, innermost_dataset
+from ..utils.configs import load_config, set_data, set_everywhere
+from .data_lists import Lists
 from .error import BenchmarkError
 from .schedules import max_epochs, stretch_schedule
 from .variants import VARIANTS, Variant, dsts_options
@@ -72,19 +72,13 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
     import_package(cfg)
     metric = dict(type='FineGrainedMetric')
     for split, list_file in lists.items().items():
-        dataset = innermost_dataset(cfg, split)
-        if data_root is not None:
-            dataset.data_root = data_root
-            # Or the config's own folder would come between.
-            dataset.data_prefix = {
-                key: '' for key in dataset.get('data_prefix') or {}}
-        dataset.ann_file = os.path.abspath(list_file)
+        set_data(cfg, split, os.path.abspath(list_file), data_root)
     for split in ('val', 'test'):
         cfg[f'{split}_evaluator'] = metric
     if lists.val is None:
         cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     if num_classes is not None:
-        _set_everywhere(cfg.model, 'num_classes', num_classes)
+        set_everywhere(cfg.model, 'num_classes', num_classes)
     return cfg
 
 
@@ -164,29 +158,3 @@ def common_epochs(hosts: Dict[str, Config]) -> int:
         raise BenchmarkError('--epochs must be set where hosts train for '
                              f'different numbers of epochs, here {epochs}.')
     return next(iter(epochs.values()))
-
-
-def _set_everywhere(node: Any, key: str, value: Any) -> None:
-    """Set a key wherever it is in nested dicts and lists."""
-    if isinstance(node, dict):
-        if key in node:
-            node[key] = value
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            _set_everywhere(child, key, value)
-
-
-def differing_options(a: Any, b: Any, name: str = '') -> List[str]:
-    """Dotted names of the options in which two configs differ."""
-    a, b = (list(v) if isinstance(v, tuple) else v for v in (a, b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        pairs: List[Tuple[str, Any, Any]] = [
-            (str(key), a.get(key), b.get(key)) for key in sorted({*a, *b})]
-    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        pairs = [(str(i), x, y) for i, (x, y) in enumerate(zip(a, b))]
-    else:
-        return [] if a == b else [name]
-    return [found for key, x, y in pairs
-            for found in differing_options(
-                x, y, f'{name}.{key}' if name else key)]

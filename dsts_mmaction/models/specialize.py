@@ -6,6 +6,11 @@ from typing import Any, Dict, Optional, Tuple
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+# Backbones whose head does not classify from a feature map.
+WITHOUT_MAP = ('C3D', 'MViT', 'TimeSformer', 'UniFormerV2',
+               'VisionTransformer')
+OTHER_PACKAGES = ('timm.', 'torchvision.')
+
 # As in configs/_base_/upstream_downstream.py.
 UDL_OPTIMIZER = dict(type='AdamW', lr=1e-3)
 
@@ -27,7 +32,8 @@ def specialize_config(cfg: Config,
         DSTSOptimWrapperConstructor and, with ``udl``, one hook more.
 
     Raises:
-        ValueError: The recognizer has no head, or is specialized already.
+        ValueError: As :func:`feature_channels`, or ``udl`` for a config that
+            does not train.
     """
     channels = feature_channels(cfg)
     cfg = copy.deepcopy(cfg)
@@ -39,12 +45,16 @@ def specialize_config(cfg: Config,
         **({} if len(channels) == 1 else dict(channels=channels)),
         **_segments(cfg))
 
-    optim = cfg.optim_wrapper
-    paramwise = dict(optim.get('paramwise_cfg') or {})
-    paramwise['constructor'] = optim.get('constructor',
-                                         'DefaultOptimWrapperConstructor')
-    optim.constructor = 'DSTSOptimWrapperConstructor'
-    optim.paramwise_cfg = paramwise
+    optim = cfg.get('optim_wrapper')
+    if optim is not None:
+        paramwise = dict(optim.get('paramwise_cfg') or {})
+        paramwise['constructor'] = optim.get(
+            'constructor', 'DefaultOptimWrapperConstructor')
+        optim.constructor = 'DSTSOptimWrapperConstructor'
+        optim.paramwise_cfg = paramwise
+    elif udl is not None:
+        raise ValueError(f'udl is {udl}, but the config has no '
+                         'optim_wrapper: it does not train.')
 
     if udl is not None:
         cfg.custom_hooks = [
@@ -75,14 +85,26 @@ def feature_channels(cfg: Config) -> Tuple[int, ...]:
     """Channels of the features that a recognizer's head gets, per pathway.
 
     Raises:
-        ValueError: The recognizer has no head that says so, or is
-            specialized already.
+        ValueError: The recognizer has no head that says so, has a neck, is
+            specialized already, or classifies from something else than a
+            feature map.
     """
     model = cfg.model
     head = model.get('cls_head') or {}
     if head.get('type') == 'DSTSHead':
         raise ValueError('model.cls_head is a DSTSHead already: give the '
                          'config of the plain recognizer.')
+    backbone = str(model.get('backbone', {}).get('type'))
+    if backbone in WITHOUT_MAP or backbone.startswith(OTHER_PACKAGES):
+        raise ValueError(
+            f'model.backbone is {backbone}, whose head does not classify '
+            'from a feature map: DSTSHead has nothing to specialize there. '
+            f'The same goes for {", ".join(WITHOUT_MAP)} and backbones of '
+            'timm and torchvision.')
+    if model.get('neck') is not None:
+        raise ValueError(
+            f"model.neck is {model.neck.get('type')}: a recognizer with a "
+            'neck is specialized by hand, with DSTSNeck (see its docstring).')
     if not isinstance(head.get('in_channels'), int):
         raise ValueError('model.cls_head.in_channels must be an integer, got '
                          f"{head.get('in_channels')!r}.")

@@ -13,7 +13,7 @@ from rich.console import Console
 from dsts_mmaction.benchmark import jobs as module
 from dsts_mmaction.benchmark.error import BenchmarkError
 from dsts_mmaction.benchmark.jobs import prepare, run_jobs
-from dsts_mmaction.benchmark.plan import Job, differing_options
+from dsts_mmaction.benchmark.plan import Job
 
 # Stands in for the worker: notes when it ran, and fails where told to.
 WORKER = '''
@@ -159,12 +159,3 @@ def test_other_settings_are_refused(tmp_path):
         message = re.escape(f'dsts/seed0 holds a run with another {names}: ')
         with pytest.raises(BenchmarkError, match=message):
             prepare(changed, tmp_path, digests)
-
-
-def test_differing_options():
-    a = dict(model=dict(channels=(1, 2), steps=[dict(type='A')]), lr=0.1)
-    assert differing_options(a, dict(a, model=dict(
-        channels=[1, 2], steps=[dict(type='A')]))) == []
-    b = dict(model=dict(channels=[1, 3], steps=[dict(type='B')] * 2), seed=1)
-    assert differing_options(a, b) == [
-        'lr', 'model.channels.1', 'model.steps', 'seed']

@@ -98,3 +98,23 @@ def test_refused_configs():
     plain.model.cls_head = None
     with pytest.raises(ValueError, match='must be an integer, got None'):
         specialize_config(plain)
+
+
+def test_a_config_that_only_tests_is_specialized_too():
+    cfg = Config(dict(model=dict(
+        type='Recognizer3D', backbone=dict(type='X3D'),
+        cls_head=dict(type='X3DHead', in_channels=8))))
+    assert 'optim_wrapper' not in specialize_config(cfg, DSTS)
+    with pytest.raises(ValueError, match='udl is 2, but .* does not train'):
+        specialize_config(cfg, DSTS, udl=2)
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(backbone=dict(type='VisionTransformer')), 'VisionTransformer, whose'),
+    (dict(backbone=dict(type='timm.resnet18')), 'timm.resnet18, whose'),
+    (dict(neck=dict(type='TPN')), 'model.neck is TPN: .* DSTSNeck')])
+def test_what_has_no_map_for_the_head_is_refused(change, message):
+    model = dict(type='Recognizer3D', backbone=dict(type='X3D'),
+                 cls_head=dict(type='I3DHead', in_channels=8))
+    with pytest.raises(ValueError, match=message):
+        specialize_config(Config(dict(model={**model, **change})), DSTS)

@@ -1,7 +1,6 @@
 import pytest
 
-from dsts_mmaction.benchmark.plan import differing_options
-from dsts_mmaction.utils.configs import load_config
+from dsts_mmaction.utils.configs import differing_options, load_config
 
 NAME = ('recognition/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_'
         'kinetics400-rgb.py')
@@ -25,3 +24,12 @@ def test_a_config_of_a_package_is_what_a_base_of_it_is(tmp_path):
 def test_what_is_missing_is_named(name, message):
     with pytest.raises(ValueError, match=message):
         load_config(name)
+
+
+def test_differing_options():
+    a = dict(model=dict(channels=(1, 2), steps=[dict(type='A')]), lr=0.1)
+    assert differing_options(a, dict(a, model=dict(
+        channels=[1, 2], steps=[dict(type='A')]))) == []
+    b = dict(model=dict(channels=[1, 3], steps=[dict(type='B')] * 2), seed=1)
+    assert differing_options(a, b) == [
+        'lr', 'model.channels.1', 'model.steps', 'seed']

@@ -1,0 +1,133 @@
+"""A recognizer's config, for one's own classes and videos."""
+import copy
+import os
+from typing import Any, Dict, List, Optional, Tuple
+
+import decord
+from mmengine.config import Config
+
+from .benchmark.data_lists import read_labels, read_list
+from .benchmark.schedules import stretch_schedule
+from .utils.configs import innermost_dataset, set_data, set_everywhere
+
+SPLITS = ('train', 'val', 'test')
+
+
+def check_data(lists: Dict[str, str], data_root: str,
+               num_classes: int) -> Dict[str, int]:
+    """Look at annotation lists before anything is built on them.
+
+    Args:
+        lists: MMAction2's lists of videos by split.
+        data_root: Folder that their paths start from.
+        num_classes: Number of classes.
+
+    Returns:
+        Clips of each split.
+
+    Raises:
+        ValueError: A list that cannot be read, is empty or has a label that
+            is no class, or whose first video cannot be read.
+    """
+    sizes = {}
+    for split, path in lists.items():
+        sizes[split] = len(read_labels(path, num_classes))
+        video = os.path.join(data_root, read_list(path)[0].split()[0])
+        if not os.path.isfile(video):
+            raise ValueError(f'the first video of {path}, {video}, does not '
+                             'exist: check --data-root, the folder that the '
+                             "list's paths start from.")
+        try:
+            decord.VideoReader(video)[0]
+        except Exception as error:  # decord's own, without a common base
+            raise ValueError(f'the first video of {path}, {video}, cannot be '
+                             'read by decord.') from error
+    return sizes
+
+
+def fine_tuning_config(cfg: Config,
+                       num_classes: int,
+                       lists: Dict[str, str],
+                       data_root: str,
+                       epochs: Optional[int] = None,
+                       gpus: int = 1) -> Tuple[Config, List[str]]:
+    """Turn a recognizer's config to one's own classes and videos.
+
+    Classes, lists and paths are set everywhere; the learning rate is scaled
+    to the batch size of ``gpus`` devices, as MMAction2's ``--auto-scale-lr``
+    would.
+
+    Args:
+        cfg: The recognizer's config, left as it is.
+        num_classes: Number of classes.
+        lists: Annotation lists by split; where ``'test'`` is missing, that
+            of ``'val'`` is tested on.
+        data_root: Folder that their paths start from.
+        epochs: Length of the training, its schedule stretched. By default
+            the config's.
+        gpus: Devices that it will be trained on.
+
+    Returns:
+        The config, and remarks that its user should read.
+
+    Raises:
+        ValueError: The config does not train by epochs, though ``epochs`` is
+            given.
+    """
+    cfg = copy.deepcopy(cfg)
+    remarks: List[str] = []
+    set_everywhere(cfg.model, 'num_classes', num_classes)
+    lists = {'test': lists['val'], **lists}
+    for split in SPLITS:
+        set_data(cfg, split, _below(lists[split], data_root), data_root)
+        set_everywhere(cfg[f'{split}_dataloader'], 'num_classes', num_classes)
+    for split in ('val', 'test'):
+        set_everywhere(cfg[f'{split}_evaluator'], 'num_classes', num_classes)
+    _check_flips(cfg, remarks)
+    if epochs is not None:
+        cfg = stretch_schedule(cfg, epochs)
+    _scale_lr(cfg, gpus, remarks)
+    return cfg, remarks
+
+
+def _below(path: str, root: str) -> str:
+    """A path as it is found from the data root."""
+    relative = os.path.relpath(path, root)
+    return os.path.abspath(path) if relative.startswith('..') else relative
+
+
+def _check_flips(cfg: Config, remarks: List[str]) -> None:
+    """A flip that swaps labels knows the classes of another data set."""
+    dataset = innermost_dataset(cfg, 'train')
+    kept: List[Dict[str, Any]] = []
+    for step in dataset.pipeline:
+        if step.type != 'Flip':
+            kept.append(step)
+        elif step.get('flip_label_map'):
+            remarks.append(
+                'Flip is left out: its flip_label_map swaps the labels of '
+                'other classes.')
+        else:
+            kept.append(step)
+            if step.get('flip_ratio', 0.5):
+                remarks.append(
+                    'Training clips are flipped: remove Flip if classes name '
+                    'left and right, or clockwise and counter-clockwise.')
+    dataset.pipeline = kept
+
+
+def _scale_lr(cfg: Config, gpus: int, remarks: List[str]) -> None:
+    optimizer = cfg.optim_wrapper.optimizer
+    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+    batch = cfg.train_dataloader.batch_size * gpus
+    if base is None:
+        remarks.append('The learning rate is as it was: the config does not '
+                       'say which batch size it is for (auto_scale_lr).')
+    elif batch != base:
+        before = optimizer.lr
+        optimizer.lr = float(f'{before * batch / base:.4g}')
+        # Or --auto-scale-lr would do it once more.
+        cfg.auto_scale_lr.base_batch_size = batch
+        remarks.append(
+            f'The learning rate is {optimizer.lr:g}: {before:g}, for batches '
+            f'of {base}, scaled to {batch}.')

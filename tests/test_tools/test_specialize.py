@@ -1,0 +1,129 @@
+"""tools/specialize.py: what it writes trains, what it cannot use it names."""
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from dsts_mmaction.fine_tuning import fine_tuning_config
+from dsts_mmaction.utils.configs import load_config
+from dsts_mmaction.utils.inheriting import load_as_base
+from tests.test_benchmark.host import write_clips, write_host
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+TSM = ('mmaction::recognition/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e'
+       '_sthv2-rgb.py')
+
+
+def run(*args, tool='specialize.py', cwd=None):
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', str(TOOLS / tool), *map(str, args)],
+        capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Arguments for one's own data, five classes."""
+    root = write_clips(tmp_path_factory.mktemp('clips'),
+                       dict(train=8, val=4))
+    return ['--num-classes', '5', '--data-root', root,
+            '--ann-train', f'{root}/train.txt', '--ann-val',
+            f'{root}/val.txt']
+
+
+def test_the_written_config_trains_on_own_data(data, tmp_path):
+    write_host(tmp_path / 'tiny.py')
+    done = run('tiny.py', *data, '--epochs', 1, '--udl', 2, '--num-neurons',
+               3, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = tmp_path / 'dsts-udl-tiny.py'
+    assert f'python tools/train.py {written.name}' in done.stdout
+    trained = run(written, '--work-dir', tmp_path / 'work', tool='train.py',
+                  cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / 'work' / 'epoch_1.pth').exists()
+
+    again = run('tiny.py', cwd=tmp_path, *['--udl', 2])
+    assert again.returncode == 1
+    assert again.stderr.startswith('error: dsts-udl-tiny.py exists')
+    forced = run('tiny.py', '--udl', 2, '--force', cwd=tmp_path)
+    assert forced.returncode == 0, forced.stderr
+    # Without data, only the recognizer changes.
+    assert 'dataloader' not in written.read_text()
+
+
+def test_mistakes_are_one_sentence_and_write_nothing(data, tmp_path):
+    write_host(tmp_path / 'tiny.py')
+    root = data[3]
+    (tmp_path / 'empty.txt').touch()
+    (tmp_path / 'far.txt').write_text('videos/0.mp4 5\n')
+    (tmp_path / 'gone.txt').write_text('videos/gone.mp4 0\n')
+    (tmp_path / 'notes.txt').write_text('notes.txt 0\n')
+    before = sorted(tmp_path.iterdir())
+    for args, message in (
+            (['nothing.py'], "config 'nothing.py' does not exist"),
+            (['tiny.py', '--num-neurons', 0], 'num_neurons must be an'),
+            (['tiny.py', *data[:2]], 'missing: --data-root, --ann-train'),
+            (['tiny.py', '--epochs', 3], '--epochs needs your own data'),
+            (['tiny.py', *data, '--num-classes', 1], 'at least 2, got 1'),
+            (['tiny.py', *data, '--ann-val', 'gone-too.txt'],
+             'gone-too.txt cannot be read: No such file'),
+            (['tiny.py', *data, '--ann-val', 'empty.txt'],
+             'empty.txt is empty'),
+            (['tiny.py', *data, '--ann-val', 'far.txt'],
+             'line 1, must end in a label from 0 to 4, got'),
+            (['tiny.py', *data, '--ann-test', 'gone.txt'],
+             f'{root}/videos/gone.mp4, does not exist'),
+            (['tiny.py', *data, '--data-root', tmp_path, '--ann-train',
+              'notes.txt'], 'notes.txt, cannot be read by decord'),
+            (['tiny.py', '--load-from', 'no.pth'], '--load-from no.pth')):
+        done = run(*args, cwd=tmp_path)
+        assert done.returncode == 1, (args, done.stdout)
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith('error: ') and message in last, last
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_fine_tuning_config():
+    cfg = load_as_base(TSM)
+    before = cfg.to_dict()
+    lists = dict(train='data/mine/train.txt', val='elsewhere/val.txt')
+    tuned, remarks = fine_tuning_config(cfg, 9, lists, 'data/mine', 20, 2)
+    assert cfg.to_dict() == before
+    assert tuned.model.cls_head.num_classes == 9
+    train = tuned.train_dataloader.dataset
+    assert (train.data_root, train.ann_file) == ('data/mine', 'train.txt')
+    assert train.data_prefix.video == ''
+    # A list elsewhere; without one for testing, that of validation.
+    for split in ('val', 'test'):
+        assert tuned[f'{split}_dataloader'].dataset.ann_file == str(
+            Path('elsewhere/val.txt').resolve())
+    assert tuned.train_cfg.max_epochs == 20
+    assert tuned.param_scheduler[1].milestones == [10, 18]
+    # 0.02 is for 8 x 16 clips.
+    assert tuned.optim_wrapper.optimizer.lr == 0.02 * 32 / 128
+    assert tuned.auto_scale_lr.base_batch_size == 32
+    # Its flip swaps labels of other classes.
+    assert 'Flip' not in [step.type for step in train.pipeline]
+    assert len(remarks) == 2 and remarks[0].startswith('Flip is left out')
+
+
+def test_a_plain_flip_is_kept_and_told():
+    cfg = load_config('mmaction::recognition/tsn/tsn_imagenet-pretrained-r50_'
+                      '8xb32-1x1x3-100e_kinetics400-rgb.py')
+    lists = dict(train='train.txt', val='val.txt', test='test.txt')
+    tuned, remarks = fine_tuning_config(cfg, 4, lists, '.', gpus=8)
+    pipeline = tuned.train_dataloader.dataset.pipeline
+    assert 'Flip' in [step['type'] for step in pipeline]
+    assert tuned.test_dataloader.dataset.ann_file == 'test.txt'
+    assert tuned.optim_wrapper == cfg.optim_wrapper
+    assert len(remarks) == 1 and 'left and right' in remarks[0]
+
+
+def test_without_a_batch_size_the_learning_rate_stays(tmp_path):
+    cfg = Config.fromfile(write_host(tmp_path / 'tiny.py'))
+    lists = dict(train='train.txt', val='val.txt')
+    tuned, remarks = fine_tuning_config(cfg, 4, lists, '.', gpus=8)
+    assert tuned.optim_wrapper == cfg.optim_wrapper
+    assert 'as it was' in remarks[0]
