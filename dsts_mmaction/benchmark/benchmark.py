@@ -4,6 +4,7 @@ Every run leaves its result in its folder and is skipped when the result is
 there, so that a stopped benchmark goes on where it was, and more seeds,
 variants or hosts can be added later.
 """
+import contextlib
 import datetime
 import json
 import os
@@ -11,9 +12,10 @@ import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
+from filelock import FileLock, Timeout
 from mmengine.config import Config
 from rich.console import Console
 
@@ -118,10 +120,6 @@ def run_benchmark(settings: Settings,
                         settings.warm_start, settings.extra_lr_mult,
                         settings.val_interval, settings.amp)
     jobs = plan_jobs(hosts, settings.variants, settings.seeds, protocol)
-    digests = lists.digests()
-    for job in jobs:
-        prepare(job, work_dir, digests)
-
     threads = settings.threads or max(
         1, (os.cpu_count() or 1) // settings.jobs)
     head = dict(
@@ -145,14 +143,31 @@ def run_benchmark(settings: Settings,
         write_json(work_dir / 'results.json', results)
         return results
 
-    failed = run_jobs(jobs, work_dir, settings.jobs, threads, console,
-                      write_results)
-    results = write_results(failed)
+    digests = lists.digests()
+    with _in_use(work_dir):
+        for job in jobs:
+            prepare(job, work_dir, digests)
+        failed = run_jobs(jobs, work_dir, settings.jobs, threads, console,
+                          write_results)
+        results = write_results(failed)
     if results['runs']:
         write_report(results, work_dir)
         console.print(f'Tables and pictures: {work_dir / "results.md"}',
                       highlight=False, soft_wrap=True)
     return results
+
+
+@contextlib.contextmanager
+def _in_use(work_dir: Path) -> Iterator[None]:
+    """Keep a second benchmark out; a killed one keeps nobody out."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work_dir / '.lock', timeout=0):
+            yield
+    except Timeout as error:
+        raise BenchmarkError(
+            f'--work-dir {work_dir} is in use by another benchmark.'
+        ) from error
 
 
 def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from mmaction.registry import HOOKS
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -237,6 +238,17 @@ def test_diverged_training_has_failed(settings):
 def test_wrong_settings(settings, options, words):
     with pytest.raises(BenchmarkError, match=words):
         run(settings('baseline', **options))
+
+
+def test_a_second_benchmark_is_kept_out(settings):
+    options = settings('baseline')
+    work_dir = Path(options.work_dir)
+    work_dir.mkdir(parents=True)
+    with FileLock(work_dir / '.lock'):
+        with pytest.raises(BenchmarkError, match='is in use by another'):
+            run(options)
+    assert not list(work_dir.rglob('config.py'))
+    assert run(options)['runs']
 
 
 def test_two_hosts(settings, tmp_path):
