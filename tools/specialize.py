@@ -17,8 +17,8 @@ from rich.console import Console
 
 from dsts_mmaction.benchmark.variants import count_parameters
 from dsts_mmaction.fine_tuning import check_data, fine_tuning_config
-from dsts_mmaction.models.specialize import (feature_channels,
-                                             specialize_config)
+from dsts_mmaction.models.placement import feature_channels
+from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.utils.inheriting import load_as_base, write_inheriting
 
 ORDERS: Dict[str, Optional[int]] = {'off': None, '1': 1, '2': 2}

@@ -5,8 +5,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
-from ..models.specialize import (feature_channels, import_package,
-                                 specialize_config)
+from ..models.placement import feature_channels
+from ..models.specialize import import_package, specialize_config
 from ..utils.configs import load_config, set_data, set_everywhere
 from .data_lists import Lists
 from .error import BenchmarkError

@@ -7,8 +7,8 @@ from dsts_mmaction.benchmark.variants import (DEFAULT_VARIANTS, VARIANTS,
                                               count_parameters, dsts_options,
                                               matching_width, parse_variant)
 from dsts_mmaction.models import DSTSModule
-from dsts_mmaction.models.specialize import (feature_channels,
-                                             specialize_config)
+from dsts_mmaction.models.placement import feature_channels
+from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import slowfast, tsm
 

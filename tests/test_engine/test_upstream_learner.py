@@ -10,6 +10,7 @@ from dsts_mmaction.engine.upstream_downstream import (RecognizerTail, Samples,
                                                       UpstreamLearner, half,
                                                       make_tail,
                                                       random_streams)
+from dsts_mmaction.engine.upstream_downstream.tails import HeadTail
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import (DSTS, NUM_CLASSES, build, clips, samples,
@@ -188,6 +189,25 @@ def test_module_inside_the_backbone():
         torch.testing.assert_close(ours[p], reference)
 
 
+def test_behind_the_last_layer_as_in_the_head():
+    in_head, data = prepared(specialize(slowonly()))
+    behind = build(specialize(slowonly(), layer='layer4', channels=128))
+    behind.load_state_dict(in_head.state_dict())
+    found = []
+    for model, kind in ((in_head, HeadTail), (behind.train(),
+                                              RecognizerTail)):
+        tail = make_tail(model)
+        assert isinstance(tail, kind)
+        captured = tail.capture(model, data)
+        gradients = gradients_of(model, tail, captured)
+        names = {id(p): n for n, p in model.named_parameters()}
+        found.append({names[id(p)]: g for p, g in gradients.items()})
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        assert gradient.abs().max() > 0
+        torch.testing.assert_close(found[1][name], gradient)
+
+
 def test_recomputing_trains_as_sharing_does(tmp_path):
     """Under a Runner, dropout and blending included, bit by bit."""
     model = specialize(tsm())
@@ -227,6 +247,20 @@ def test_inside_the_backbone_under_a_runner(tmp_path, capsys):
     assert len(logged(runner, 'upstream_loss')) == 3
     message = 'a second time in every iteration, because DSTS modules are'
     assert capsys.readouterr().out.count(message) == 1
+
+
+def test_behind_a_layer_under_a_runner(tmp_path):
+    model = specialize(slowonly(), layer='layer3', channels=64)
+    runner = make_runner(tmp_path, model, count=12)
+    before = state(runner)
+    runner.train()
+    after = state(runner)
+    moved = {n for n in before if not torch.equal(before[n], after[n])}
+    module, = dsts_modules(runner.model)
+    assert {f'cls_head.dsts.0.{n}' for n, _ in module.named_parameters()
+            } <= moved
+    assert len(logged(runner, 'upstream_loss')) == 3
+    assert len(logged(runner, 'loss_dsts_balance')) == 3
 
 
 def test_compiled_train_step_trains_as_an_ordinary_one(tmp_path, capsys):

@@ -155,7 +155,8 @@ class RecognizerTail(Tail):
             return self.recognizer(inputs, samples.data_samples, mode='loss')
 
     def classifier(self) -> nn.Module:
-        return self.recognizer.cls_head
+        head = self.recognizer.cls_head
+        return head.head if isinstance(head, DSTSHead) else head
 
     def capture(self, recognizer: nn.Module, data: Dict[str, Any]) -> Samples:
         reached: Dict[nn.Module, Tensor] = {}
@@ -183,7 +184,8 @@ def make_tail(recognizer: nn.Module) -> Tail:
     neck = getattr(recognizer, 'neck', None)
     head = getattr(recognizer, 'cls_head', None)
     candidates: Sequence[Tail] = [
-        *([HeadTail(head)] if isinstance(head, DSTSHead) else []),
+        *([HeadTail(head)] if isinstance(head, DSTSHead)
+          and head.layer is None else []),
         *([NeckTail(neck, head)] if isinstance(neck, DSTSNeck) else []),
     ]
     modules = set(dsts_modules(recognizer))

@@ -1,4 +1,5 @@
 """A head that specializes the features for the head it wraps."""
+import difflib
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from mmaction.models.heads import SlowFastHead
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ..recognizers import backbone_name, recognizer_under_construction
 from ..specializer import Features, FeatureSpecializer
+from ..token_layout import TokenLayout
 
 
 @MODELS.register_module()
@@ -26,6 +28,16 @@ class DSTSHead(BaseModule):
     recognizer loads as it is: the wrapped head's parameters are found under
     their old names.
 
+    Where the head gets no feature map, or one that comes from a neck, the
+    module goes behind a layer of the backbone instead::
+
+        cls_head=dict(
+            type='DSTSHead',
+            head=dict(type='TimeSformerHead', ...),
+            layer='transformer_layers.layers.10', channels=768,
+            tokens=dict(grid=(8, 14, 14), order='hwt', class_tokens=1),
+            dsts=dict(num_neurons=10))
+
     Args:
         head: Config of the wrapped head.
         dsts: Options of :class:`dsts_mmaction.models.DSTSModule`.
@@ -37,6 +49,11 @@ class DSTSHead(BaseModule):
             Recognizer2D if the wrapped head does not know (TSNHead).
         test_num_segments: Frames of one view in the test pipeline. Defaults
             to ``num_segments``.
+        layer: Name of the submodule of the backbone whose output is
+            specialized, instead of what reaches the head. Needs
+            ``channels``.
+        tokens: Options of :class:`TokenLayout`, for a layer that gives
+            tokens.
         init_cfg: Initialization config of MMEngine.
 
     Raises:
@@ -54,23 +71,39 @@ class DSTSHead(BaseModule):
                  pathways: Optional[Sequence[int]] = None,
                  num_segments: Optional[int] = None,
                  test_num_segments: Optional[int] = None,
+                 layer: Optional[str] = None,
+                 tokens: Optional[Dict[str, Any]] = None,
                  init_cfg: Optional[Dict[str, Any]] = None) -> None:
         super().__init__(init_cfg)
         recognizer = recognizer_under_construction()
         self.head = MODELS.build(head)
+        if layer is None:
+            channels = _checked_channels(self.head, channels)
+        elif not isinstance(channels, int):
+            raise ValueError(f'layer={layer!r} of DSTSHead needs channels, '
+                             f'an integer, got {channels!r}.')
         self.dsts = FeatureSpecializer(
-            _checked_channels(self.head, channels),
-            dsts,
-            pathways,
-            backbone=backbone_name(recognizer))
+            channels, dsts, pathways, backbone=backbone_name(recognizer))
         self.num_segments, self.test_num_segments = _checked_segments(
             self.head, num_segments, test_num_segments)
-        if (isinstance(recognizer, Recognizer2D) and not recognizer.with_neck
+        if (isinstance(recognizer, Recognizer2D)
+                and (layer is not None or not recognizer.with_neck)
                 and self.num_segments is None):
             raise ValueError(
                 f'{type(self.head).__name__} does not say how many frames a '
                 'view has: set num_segments (and test_num_segments, if the '
                 'test pipeline samples another number) of DSTSHead.')
+        self.layer = layer
+        self.tokens = TokenLayout(**(tokens or {}))
+        self._layer_losses: Dict[str, Tensor] = {}
+        self._num_segs: Optional[int] = None
+        if layer is not None:
+            _submodule(recognizer, layer).register_forward_hook(
+                self._specialize_layer)
+            if isinstance(recognizer, Recognizer2D):
+                # It tells its head how many frames there are, not its layers.
+                recognizer.register_forward_pre_hook(self._count_frames,
+                                                     with_kwargs=True)
 
     def forward(self, feats: Features, **kwargs: Any) -> Tensor:
         """Class scores of the wrapped head for specialized features."""
@@ -141,7 +174,37 @@ class DSTSHead(BaseModule):
     def _specialize(
             self, feats: Features,
             kwargs: Dict[str, Any]) -> Tuple[Features, Dict[str, Tensor]]:
+        if self.layer is not None:
+            # Done already, on the way here.
+            losses, self._layer_losses = self._layer_losses, {}
+            return feats, losses
         return self.dsts(feats, self._frames_per_view(kwargs.get('num_segs')))
+
+    def _specialize_layer(self, layer: nn.Module, args: Tuple,
+                          output: Any) -> Any:
+        """Forward hook of :attr:`layer`: specialize what it gives."""
+        if isinstance(output, (list, tuple)):
+            # MViT's blocks give tokens and their grid.
+            features, *rest = output
+            features = self._specialize_output(features, *rest[:1])
+            return type(output)((features, *rest))
+        return self._specialize_output(output)
+
+    def _specialize_output(self, features: Tensor,
+                           grid: Optional[Sequence[int]] = None) -> Tensor:
+        if features.dim() == 3:
+            clips = self.tokens.to_clips(features, self.layer, grid)
+            clips, self._layer_losses = self.dsts(clips)
+            return self.tokens.from_clips(clips, features)
+        features, self._layer_losses = self.dsts(
+            features, self._frames_per_view(self._num_segs))
+        return features
+
+    def _count_frames(self, recognizer: nn.Module, args: Tuple,
+                      kwargs: Dict[str, Any]) -> None:
+        """Forward pre-hook of Recognizer2D: frames of all views."""
+        inputs = args[0] if args else kwargs['inputs']
+        self._num_segs = inputs.shape[1]
 
     def _frames_per_view(self, num_segs: Optional[int]) -> Optional[int]:
         """Frames of one view; ``num_segs`` counts those of all views."""
@@ -157,6 +220,26 @@ class DSTSHead(BaseModule):
             if plain in state_dict and wrapped not in state_dict:
                 state_dict[wrapped] = state_dict.pop(plain)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _submodule(recognizer: Optional[nn.Module], layer: str) -> nn.Module:
+    """The backbone's layer of this name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if recognizer is None:
+        raise ValueError(f'layer={layer!r} of DSTSHead needs a recognizer '
+                         'around the head.')
+    try:
+        return recognizer.backbone.get_submodule(layer)
+    except AttributeError as error:
+        names = [name for name, _ in recognizer.backbone.named_modules()]
+        close = difflib.get_close_matches(layer, names, n=3, cutoff=0)
+        raise ValueError(
+            f'layer={layer!r} of DSTSHead is no layer of backbone '
+            f'{backbone_name(recognizer)}; it has, among others, '
+            f'{", ".join(close)}.') from error
 
 
 def _checked_channels(

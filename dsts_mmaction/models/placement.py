@@ -1,0 +1,171 @@
+"""Where in a recognizer the DSTS module goes.
+
+Into the head, where the head classifies from the backbone's feature map;
+elsewhere behind a layer of the backbone that what is classified still
+depends on.
+"""
+import inspect
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+OTHER_PACKAGES = ('timm.', 'torchvision.')
+
+
+def placement(cfg: Config) -> Dict[str, Any]:
+    """Options of DSTSHead that say where its module goes.
+
+    Args:
+        cfg: Config of a plain recognizer.
+
+    Raises:
+        ValueError: The recognizer has no head, is specialized already, or
+            the place has to be given by hand (``layer`` and ``channels`` of
+            DSTSHead).
+    """
+    model = cfg.model
+    head = model.get('cls_head') or {}
+    if not head:
+        raise ValueError('model.cls_head must be there to be specialized, '
+                         'got none.')
+    if head.get('type') == 'DSTSHead':
+        raise ValueError('model.cls_head is a DSTSHead already: give the '
+                         'config of the plain recognizer.')
+    return {**_place(model), **_segments(cfg)}
+
+
+def feature_channels(cfg: Config) -> Tuple[int, ...]:
+    """Channels of the features that are specialized, per pathway.
+
+    Raises:
+        ValueError: As :func:`placement`.
+    """
+    channels = placement(cfg).get('channels', cfg.model.cls_head.get(
+        'in_channels'))
+    return (channels, ) if isinstance(channels, int) else tuple(channels)
+
+
+def _place(model: Dict[str, Any]) -> Dict[str, Any]:
+    head, backbone = model.cls_head, model.backbone
+    name = str(backbone.get('type'))
+    if name.startswith(OTHER_PACKAGES):
+        return _resnet_of_another_package(name, head.get('in_channels'))
+    if model.get('neck') is not None:
+        return _before_neck(model.neck)
+    layer = LAYERS.get(name)
+    if layer is not None:
+        return layer(backbone)
+    if not isinstance(head.get('in_channels'), int):
+        raise ValueError('model.cls_head.in_channels must be an integer, got '
+                         f"{head.get('in_channels')!r}.")
+    if head.type != 'SlowFastHead':
+        return {}
+    # The fast pathway has a channel_ratio-th of the slow one's channels.
+    ratio = backbone.get('channel_ratio', 8)
+    fast = head.in_channels // (ratio + 1)
+    return dict(channels=(head.in_channels - fast, fast))
+
+
+def _default(backbone: Dict[str, Any], option: str) -> Any:
+    """An option of a backbone, by default that of its class."""
+    if option in backbone:
+        return backbone[option]
+    signature = inspect.signature(MODELS.get(backbone['type']))
+    return signature.parameters[option].default
+
+
+def _c3d(backbone: Dict[str, Any]) -> Dict[str, Any]:
+    """Before it is flattened."""
+    return dict(layer='pool5', channels=512)
+
+
+def _vit(backbone: Dict[str, Any]) -> Dict[str, Any]:
+    """VideoMAE: behind the last block, whose tokens are averaged."""
+    depth, channels, size, patch, frames, tubelet = (
+        _default(backbone, option) for option in (
+            'depth', 'embed_dims', 'img_size', 'patch_size', 'num_frames',
+            'tubelet_size'))
+    side = size // patch
+    return dict(layer=f'blocks.{depth - 1}', channels=channels,
+                tokens=dict(grid=(frames // tubelet, side, side)))
+
+
+def _timesformer(backbone: Dict[str, Any]) -> Dict[str, Any]:
+    """Before the last layer, which the class token has still to pass."""
+    layers, channels, size, patch, frames = (
+        _default(backbone, option) for option in (
+            'num_transformer_layers', 'embed_dims', 'img_size', 'patch_size',
+            'num_frames'))
+    side = size // patch
+    return dict(layer=f'transformer_layers.layers.{layers - 2}',
+                channels=channels,
+                tokens=dict(grid=(frames, side, side), order='hwt',
+                            class_tokens=1))
+
+
+def _mvit(backbone: Dict[str, Any]) -> Dict[str, Any]:
+    """Before the last block, which the class token has still to pass."""
+    # How wide it is follows from a table and a few rules.
+    built = MODELS.build({
+        key: value for key, value in backbone.items()
+        if key not in ('init_cfg', 'pretrained')})
+    number = len(built.blocks) - 2
+    return dict(layer=f'blocks.{number}',
+                channels=built.blocks[number].out_dims,
+                tokens=dict(class_tokens=int(built.with_cls_token)))
+
+
+def _uniformerv2(backbone: Dict[str, Any]) -> Dict[str, Any]:
+    """Behind the last layer that the video's class token reads."""
+    read, channels, size, patch, frames, halved = (
+        _default(backbone, option) for option in (
+            'return_list', 'width', 'input_resolution', 'patch_size',
+            't_size', 'temporal_downsample'))
+    side = size // patch
+    return dict(layer=f'transformer.resblocks.{max(read)}', channels=channels,
+                tokens=dict(
+                    grid=(frames // 2 if halved else frames, side, side),
+                    class_tokens=1, sequence_first=True))
+
+
+#: For backbones whose head gets no map.
+LAYERS: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = dict(
+    C3D=_c3d, MViT=_mvit, TimeSformer=_timesformer,
+    UniFormerV2=_uniformerv2, VisionTransformer=_vit)
+
+
+def _before_neck(neck: Dict[str, Any]) -> Dict[str, Any]:
+    """Behind the last stage: the neck and its rules stay as they are."""
+    channels = neck.get('in_channels')
+    if neck.get('type') != 'TPN' or not channels:
+        raise ValueError(f"model.neck is {neck.get('type')}: give layer and "
+                         'channels of DSTSHead by hand.')
+    return dict(layer='layer4', channels=channels[-1])
+
+
+def _resnet_of_another_package(name: str,
+                               channels: Optional[int]) -> Dict[str, Any]:
+    if 'resne' not in name or not isinstance(channels, int):
+        raise ValueError(f'model.backbone is {name}: give layer and channels '
+                         'of DSTSHead by hand.')
+    return dict(layer='layer4', channels=channels)
+
+
+def _segments(cfg: Config) -> Dict[str, int]:
+    """Frames per view, for heads of Recognizer2D that do not know them."""
+    head = MODELS.get(cfg.model.cls_head.type)
+    if (cfg.model.type != 'Recognizer2D'
+            or 'num_segments' in inspect.signature(head).parameters):
+        return {}
+    return dict(
+        num_segments=_sampled_frames(cfg.train_dataloader.dataset),
+        test_num_segments=_sampled_frames(cfg.test_dataloader.dataset))
+
+
+def _sampled_frames(dataset: Dict[str, Any]) -> int:
+    for step in dataset['pipeline']:
+        if 'SampleFrames' in step['type']:
+            return step.get('clip_len', 1) * step.get('num_clips', 1)
+    raise ValueError('the pipeline must have a SampleFrames, got '
+                     f"{[step['type'] for step in dataset['pipeline']]}.")
