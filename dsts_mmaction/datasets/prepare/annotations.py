@@ -1,0 +1,132 @@
+"""What annotation files hold, checked: clips, labels and class names."""
+
+from dataclasses import dataclass, field
+from pathlib import PureWindowsPath
+from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
+
+from .reading import describe
+
+Record = Tuple[str, Any, Any]
+
+
+class Clip(NamedTuple):
+    """One clip: its path below the folder of videos, without the suffix."""
+    name: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Clips of one annotation list.
+
+    Args:
+        name: Name of the list, without ``.txt``.
+        clips: In the order of the annotation file.
+        num_classes: Labels are below it.
+    """
+    name: str
+    clips: List[Clip]
+    num_classes: int
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What is to be written for a data set.
+
+    Args:
+        splits: The annotation lists.
+        files: Lines of further files, such as ``classes.txt``, by name.
+        notes: What the user should know, a sentence each.
+    """
+    splits: List[Split]
+    files: Dict[str, List[str]] = field(default_factory=dict)
+    notes: List[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> List[str]:
+        """Names of all files."""
+        return [*(f'{split.name}.txt' for split in self.splits), *self.files]
+
+
+def is_below(path: str) -> bool:
+    """Whether a path stays in its folder and fits into a list.
+
+    It must be relative, on any system, without ``..``, and without white
+    space, which separates it from the label.
+    """
+    parsed = PureWindowsPath(path)
+    return (bool(parsed.parts) and not parsed.anchor
+            and '..' not in parsed.parts and path.isprintable()
+            and ' ' not in path)
+
+
+def check_clips(path: str, records: Iterable[Record],
+                num_classes: int) -> List[Clip]:
+    """Clips of an annotation file.
+
+    Args:
+        path: The file, for messages.
+        records: Place in the file, such as ``'line 3'``, name and label of
+            each clip.
+        num_classes: Labels must be below it.
+
+    Raises:
+        ValueError: A name that leads out of the folder of videos or is
+            there twice, a label that is no class, or no clip at all.
+    """
+    clips: List[Clip] = []
+    places: Dict[str, str] = {}
+    for place, name, label in records:
+        if not isinstance(name, str) or not is_below(name):
+            raise ValueError(
+                f'{path}, {place}: the name of a clip must be a path below '
+                f'the folder of videos without white space, got '
+                f'{describe(name)}.')
+        if name in places:
+            raise ValueError(
+                f'{path}, {place}: {name!r} is in {places[name]} already.')
+        # True and False are integers, too.
+        if type(label) is not int or not 0 <= label < num_classes:
+            raise ValueError(
+                f'{path}, {place}: the label of {name!r} must be a whole '
+                f'number from 0 to {num_classes - 1}, got {describe(label)}.')
+        places[name] = place
+        clips.append(Clip(name, label))
+    if not clips:
+        raise ValueError(f'{path} holds no clips.')
+    return clips
+
+
+def check_disjoint(paths: List[str], splits: List[Split]) -> None:
+    """Check that no clip is in two splits.
+
+    Args:
+        paths: The file of each split, for messages.
+        splits: Splits of one data set.
+
+    Raises:
+        ValueError: A clip is in two of them.
+    """
+    owners: Dict[str, str] = {}
+    for path, split in zip(paths, splits):
+        for clip in split.clips:
+            owner = owners.setdefault(clip.name, path)
+            if owner != path:
+                raise ValueError(
+                    f'{clip.name!r} is in both {owner} and {path}: a clip '
+                    'must be in one split only.')
+
+
+def check_class_names(path: str, names: List[str]) -> None:
+    """Check that classes can be told apart by their names.
+
+    Raises:
+        ValueError: No name, or one twice.
+    """
+    if not names:
+        raise ValueError(f'{path} holds no classes.')
+    for label, name in enumerate(names):
+        first = names.index(name)
+        if first < label:
+            raise ValueError(f'{path}: classes {first} and {label} have the '
+                             f'same name, {name!r}.')

@@ -1,0 +1,112 @@
+"""Reading annotation files, with errors that name the file."""
+
+import json
+import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+
+def find_file(folder: str, names: Sequence[str], hint: str = '') -> str:
+    """The first of several names that a folder has.
+
+    Args:
+        folder: Where to look.
+        names: Names that the file goes by, first choice first.
+        hint: What else the user can do, appended to the error.
+
+    Raises:
+        ValueError: There is none of them.
+    """
+    path = find_optional_file(folder, names)
+    if path is None:
+        raise ValueError(
+            f"--annotations {folder} has no {' or '.join(names)}{hint}.")
+    return path
+
+
+def find_optional_file(folder: str, names: Sequence[str]) -> Optional[str]:
+    """Like :func:`find_file`, None where there is none."""
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def read_lines(path: str) -> List[str]:
+    """The lines of a text file, without line ends.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    return _read_text(path).splitlines()
+
+
+def read_json(path: str) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        ValueError: It cannot be read, is not JSON, or has a key twice.
+    """
+    text = _read_text(path)
+    twice: List[str] = []
+
+    def unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.extend(key for key in value if keys.count(key) > 1)
+        return value
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path} is not valid JSON: {error}.') from None
+    if twice:
+        raise ValueError(f'{path} has the key {describe(twice[0])} twice.')
+    return value
+
+
+def read_json_records(path: str) -> List[Tuple[str, Dict[str, Any]]]:
+    """Place, such as ``'record 3'``, and content of each record.
+
+    Raises:
+        ValueError: The file does not hold a JSON list of objects.
+    """
+    value = read_json(path)
+    if not isinstance(value, list):
+        raise ValueError(f'{path} must hold a JSON list of records, got '
+                         f'{describe(value)}.')
+    for i, record in enumerate(value, 1):
+        if not isinstance(record, dict):
+            raise ValueError(f'{path}, record {i} must be a JSON object, got '
+                             f'{describe(record)}.')
+    return [(f'record {i}', record) for i, record in enumerate(value, 1)]
+
+
+def get_field(path: str, place: str, record: Dict[str, Any],
+              key: str) -> Any:
+    """A field that a record must have.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if key not in record:
+        raise ValueError(f'{path}, {place} has no {key!r}.')
+    return record[key]
+
+
+def describe(value: Any) -> str:
+    """A value as it is shown in a message, in a few characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+def _read_text(path: str) -> str:
+    try:
+        # Files that went through Windows may start with a mark.
+        with open(path, encoding='utf-8-sig') as file:
+            return file.read()
+    except OSError as error:
+        raise ValueError(f'{path} cannot be read: {error.strerror}.') from None
+    except UnicodeDecodeError:
+        raise ValueError(f'{path} is not a text file in UTF-8.') from None

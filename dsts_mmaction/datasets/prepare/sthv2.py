@@ -1,0 +1,97 @@
+"""Something-Something V2.
+
+The files of a split hold a list of records with ``id`` and ``template``. The
+template is a class with its placeholders in brackets, ``[something]``; the
+file of labels has the same text without brackets. The test file has no
+templates, so there is no list of it.
+"""
+
+import re
+from typing import Any, List, Optional
+
+from .annotations import (Annotations, Record, Split, check_clips,
+                          check_disjoint)
+from .reading import (describe, find_file, get_field, read_json,
+                      read_json_records)
+
+# Names of the files by option. As released first, they begin with the data
+# set's name; as released since, they do not.
+_FILES = dict(labels='labels.json', train='train.json', val='validation.json')
+_PREFIXES = 'something-something-v2-', ''
+
+
+def read_sthv2(folder: Optional[str] = None,
+               labels: Optional[str] = None,
+               train: Optional[str] = None,
+               val: Optional[str] = None) -> Annotations:
+    """Lists ``train`` and ``val``, and ``classes.txt``.
+
+    Args:
+        folder: Where files are that are not named.
+        labels: File that maps classes to labels.
+        train: File of the training split.
+        val: File of the validation split. If only one of the two is named,
+            there is only that list.
+
+    Raises:
+        ValueError: A file or record is not as it should be.
+    """
+    given = dict(train=train, val=val)
+    wanted = [split for split, path in given.items() if path] or list(given)
+    labels = labels or _find(folder, 'labels')
+    names = read_labels(labels)
+    label_of = {name: label for label, name in enumerate(names)}
+    paths, splits = [], []
+    for split in wanted:
+        path = given[split] or _find(folder, split)
+        records: List[Record] = []
+        for place, record in read_json_records(path):
+            template = get_field(path, place, record, 'template')
+            name = (re.sub(r'[][]', '', template)
+                    if isinstance(template, str) else None)
+            if name not in label_of:
+                raise ValueError(f'{path}, {place}: template '
+                                 f'{describe(template)} is no class of '
+                                 f'{labels}.')
+            records.append((place, get_field(path, place, record, 'id'),
+                            label_of[name]))
+        splits.append(
+            Split(split, check_clips(path, records, len(names)), len(names)))
+        paths.append(path)
+    check_disjoint(paths, splits)
+    return Annotations(splits, {'classes.txt': names})
+
+
+def read_labels(path: str) -> List[str]:
+    """Names of the classes in the order of their labels.
+
+    Raises:
+        ValueError: The file does not map names to the labels from 0 on.
+    """
+    labels = read_json(path)
+    if not isinstance(labels, dict) or not labels:
+        raise ValueError(f'{path} must hold a JSON object that maps classes '
+                         f'to labels, got {describe(labels)}.')
+    names: List[Any] = [None] * len(labels)
+    for name, label in labels.items():
+        # Released as text, "0".
+        number = (int(label) if re.fullmatch(r'\d{1,9}', str(label), re.ASCII)
+                  and type(label) in (int, str) else -1)
+        if not 0 <= number < len(names) or names[number] is not None:
+            raise ValueError(
+                f'{path}, {name!r}: its label must be a number from 0 to '
+                f'{len(names) - 1} that no other class has, got {label!r}.')
+        if not name.strip() or not name.isprintable():
+            raise ValueError(f'{path}: the name of class {number} must be '
+                             f'text on one line, got {name!r}.')
+        names[number] = name
+    return names
+
+
+def _find(folder: Optional[str], option: str) -> str:
+    if folder is None:
+        raise ValueError(f'--{option} or --annotations must be given.')
+    hint = ('' if option == 'labels' else
+            '; --train or --val alone names the file of the only split')
+    return find_file(
+        folder, [prefix + _FILES[option] for prefix in _PREFIXES], hint)

@@ -1,0 +1,75 @@
+"""Writing lists and reports, all of them or none."""
+
+import contextlib
+import os
+from typing import List
+
+from ...utils.atomic import write_atomically
+from .annotations import Annotations
+
+
+def check_free(annotations: Annotations, out: str, force: bool) -> None:
+    """Check that nothing would be overwritten, and that all can be written.
+
+    Args:
+        annotations: What is to be written.
+        out: Folder for it.
+        force: Files may be replaced.
+
+    Raises:
+        FileExistsError: Something is in the way.
+    """
+    if os.path.lexists(out) and not os.path.isdir(out):
+        raise FileExistsError(f'--out {out} is not a folder.')
+    for name in annotations.names:
+        path = os.path.join(out, name)
+        if os.path.isdir(path):
+            raise FileExistsError(f'{path} is a folder: choose another --out.')
+        if os.path.lexists(path) and not force:
+            raise FileExistsError(
+                f'{path} exists: give --force to replace it, or another '
+                '--out.')
+
+
+def write_annotations(annotations: Annotations, out: str, prefix: str,
+                      ext: str) -> None:
+    """Write the lists and further files.
+
+    Lines of a list are ``PREFIX/NAME.EXT LABEL``, for MMAction2's
+    ``VideoDataset``.
+
+    Args:
+        annotations: What to write.
+        out: Folder, made if missing.
+        prefix: Folder of the videos below the data root; may be empty.
+        ext: Suffix of the videos, without a dot.
+
+    Raises:
+        OSError: A file cannot be written; then none is.
+    """
+    contents = {
+        f'{split.name}.txt': [
+            f"{'/'.join(filter(None, (prefix, clip.name)))}.{ext} "
+            f'{clip.label}' for clip in split.clips
+        ]
+        for split in annotations.splits
+    }
+    contents.update(annotations.files)
+    with contextlib.ExitStack() as stack:
+        # Files take their places when all of them are complete.
+        files = [(stack.enter_context(
+            write_atomically(os.path.join(out, name))), lines)
+                 for name, lines in contents.items()]
+        for file, lines in files:
+            file.writelines(f'{line}\n' for line in lines)
+            file.flush()
+
+
+def write_report(path: str, lines: List[str]) -> None:
+    """Write a report, or remove that of an earlier run if it is empty."""
+    if lines:
+        with write_atomically(path) as file:
+            file.writelines(f'{line}\n' for line in lines)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
