@@ -14,8 +14,9 @@ from dsts_mmaction.models.placement import placement
 from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.token_layout import TokenLayout
 from dsts_mmaction.models.unspecialized import dsts_modules
-from tests.builders import (DSTS, NUM_CLASSES, build, clips, logits, preprocessor,
-                            randomize_dsts, samples, specialize, tsm)
+from tests.builders import (DSTS, NUM_CLASSES, build, clips, logits,
+                            preprocessor, randomize_dsts, samples,
+                            specialize, tsm)
 from tests.reference import dense_forward
 
 SIZE, FRAMES = 32, 4
