@@ -1,8 +1,8 @@
 """See a specialized model as the plain one it was made from."""
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Dict, Iterator
 
-from torch import nn
+from torch import Tensor, nn
 
 from .dsts import DSTSModule
 
@@ -43,3 +43,35 @@ def unspecialized(model: nn.Module) -> Iterator[nn.Module]:
 def dsts_modules(model: nn.Module) -> Iterator[DSTSModule]:
     """All DSTS modules of a model, in order."""
     return (m for m in model.modules() if isinstance(m, DSTSModule))
+
+
+def plain_state_dict(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """The state dict of the plain recognizer inside a specialized one.
+
+    Args:
+        state_dict: Of a recognizer with DSTSHead or DSTSNeck, under any
+            prefix (an averaged model's, or that of DDP).
+
+    Returns:
+        The same tensors under the plain recognizer's names, without those of
+        DSTS.
+
+    Raises:
+        ValueError: Nothing in it is of DSTSHead or DSTSNeck.
+    """
+    first = 'dsts.0.reduce.weight'
+    adapters = [name[:-len(first)] for name in state_dict
+                if name.endswith(f'.{first}')]
+    if not adapters:
+        raise ValueError('the state dict has no parameters of DSTSHead or '
+                         'DSTSNeck: it is not that of a specialized '
+                         'recognizer.')
+    plain = {}
+    for name, value in state_dict.items():
+        if any(name.startswith(f'{adapter}dsts.') for adapter in adapters):
+            continue
+        for adapter in adapters:
+            if name.startswith(f'{adapter}head.'):
+                name = adapter + name[len(f'{adapter}head.'):]
+        plain[name] = value
+    return plain
