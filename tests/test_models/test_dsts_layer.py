@@ -230,6 +230,7 @@ def test_there_and_back(layout, shape):
     (dict(layer='layer5'), r"layer='layer5' .* it has, among others, .*layer"),
     (dict(tokens=dict(order='wht')), r'tokens.order must be one of'),
     (dict(tokens=dict(grid=(1, 2))), r'tokens.grid must be three'),
+    (dict(tokens=dict(shape=(1, 2))), r"tokens of DSTSHead has no .*'shape'"),
     (dict(tokens=dict(class_tokens=-1)), r'tokens.class_tokens must be'),
 ])
 def test_wrong_options(change, message):

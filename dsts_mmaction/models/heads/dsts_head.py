@@ -1,4 +1,5 @@
 """A head that specializes the features for the head it wraps."""
+import dataclasses
 import difflib
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
@@ -94,7 +95,7 @@ class DSTSHead(BaseModule):
                 'view has: set num_segments (and test_num_segments, if the '
                 'test pipeline samples another number) of DSTSHead.')
         self.layer = layer
-        self.tokens = TokenLayout(**(tokens or {}))
+        self.tokens = _token_layout(tokens or {})
         self._layer_losses: Dict[str, Tensor] = {}
         self._num_segs: Optional[int] = None
         if layer is not None:
@@ -220,6 +221,15 @@ class DSTSHead(BaseModule):
             if plain in state_dict and wrapped not in state_dict:
                 state_dict[wrapped] = state_dict.pop(plain)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _token_layout(options: Dict[str, Any]) -> TokenLayout:
+    allowed = [field.name for field in dataclasses.fields(TokenLayout)]
+    for name in options:
+        if name not in allowed:
+            raise ValueError(f'tokens of DSTSHead has no option {name!r}; '
+                             f'allowed are {", ".join(allowed)}.')
+    return TokenLayout(**options)
 
 
 def _submodule(recognizer: Optional[nn.Module], layer: str) -> nn.Module:
