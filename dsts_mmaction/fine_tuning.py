@@ -3,11 +3,11 @@ import copy
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
-import decord
 from mmengine.config import Config
 
 from .benchmark.data_lists import read_labels, read_list
 from .benchmark.schedules import stretch_schedule
+from .datasets.prepare.videos import read_first_frame
 from .utils.configs import innermost_dataset, set_data, set_everywhere
 
 SPLITS = ('train', 'val', 'test')
@@ -37,11 +37,10 @@ def check_data(lists: Dict[str, str], data_root: str,
             raise ValueError(f'the first video of {path}, {video}, does not '
                              'exist: check --data-root, the folder that the '
                              "list's paths start from.")
-        try:
-            decord.VideoReader(video)[0]
-        except Exception as error:  # decord's own, without a common base
+        reason = read_first_frame(video)
+        if reason is not None:
             raise ValueError(f'the first video of {path}, {video}, cannot be '
-                             'read by decord.') from error
+                             f'read by decord: {reason}')
     return sizes
 
 
