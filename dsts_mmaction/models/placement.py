@@ -154,6 +154,8 @@ def _resnet_of_another_package(name: str,
 
 def _segments(cfg: Config) -> Dict[str, int]:
     """Frames per view, for heads of Recognizer2D that do not know them."""
+    if cfg.model.type == 'RecognizerOmni':
+        return dict(num_segments=1)  # for its images; clips have an axis
     head = MODELS.get(cfg.model.cls_head.type)
     if (cfg.model.type != 'Recognizer2D'
             or 'num_segments' in inspect.signature(head).parameters):

@@ -39,10 +39,20 @@ def load_config(name: str) -> Config:
 
 
 def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
-    """The dataset of a config's dataloader that reads the list."""
+    """The dataset of a config's dataloader that reads the list.
+
+    Raises:
+        ValueError: There are several, or it reads no list.
+    """
+    name = f'{split}_dataloader.dataset'
     dataset = cfg[f'{split}_dataloader'].dataset
     while 'ann_file' not in dataset:
-        dataset = dataset.dataset
+        if 'dataset' not in dataset:
+            raise ValueError(
+                f'{name} must read one annotation list, ann_file, got a '
+                f"{dataset.get('type')} without one: give a config that "
+                'trains and tests on a single data set.')
+        dataset, name = dataset.dataset, f'{name}.dataset'
     return dataset
 
 

@@ -1,6 +1,9 @@
 import pytest
 
-from dsts_mmaction.utils.configs import differing_options, load_config
+from mmengine.config import Config
+
+from dsts_mmaction.utils.configs import (differing_options,
+                                         innermost_dataset, load_config)
 
 NAME = ('recognition/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_'
         'kinetics400-rgb.py')
@@ -33,3 +36,15 @@ def test_differing_options():
     b = dict(model=dict(channels=[1, 3], steps=[dict(type='B')] * 2), seed=1)
     assert differing_options(a, b) == [
         'lr', 'model.channels.1', 'model.steps', 'seed']
+
+
+def test_configs_of_several_data_sets_have_no_single_list():
+    one = dict(type='VideoDataset', ann_file='a.txt')
+    for inner, found in ((one, True), (dict(type='Repeat', dataset=one), True),
+                         (dict(type='Concat', datasets=[one]), False)):
+        cfg = Config(dict(train_dataloader=dict(dataset=inner)))
+        if found:
+            assert innermost_dataset(cfg, 'train') == one
+            continue
+        with pytest.raises(ValueError, match='one annotation list, .* Concat'):
+            innermost_dataset(cfg, 'train')
