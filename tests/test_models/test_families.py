@@ -15,6 +15,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from dsts_mmaction.engine.upstream_downstream import (UpstreamLearner, half,
+                                                      make_tail)
 from dsts_mmaction.models.placement import placement
 from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.unspecialized import dsts_modules
@@ -147,6 +149,27 @@ def check(path):
             randomize_dsts(special)
             without &= learning_nothing(cfg, special, size, frames)
     assert not without
+    if cfg.model.type != 'RecognizerOmni':  # batches of images and videos
+        check_upstream_step(cfg, special, size, frames)
+
+
+def check_upstream_step(cfg, model, size, frames):
+    """Synapses and gates move, and nothing else does."""
+    before = {n: v.clone() for n, v in model.state_dict().items()}
+    data = dict(inputs=inputs(cfg, size, frames, 4), data_samples=samples(4))
+    tail = make_tail(model)
+    assert tail.shares == (model.cls_head.layer is None)
+    learner = UpstreamLearner(model, tail, dict(type='SGD', lr=0.1))
+    captured = tail.capture(model, data).detach()
+    learner.accumulate(*captured.split(half(4)), 0.3, 1.0, {})
+    step = learner.step()
+    assert step.skipped is None and step.grad_norm > 0
+    upstream = {id(p) for m in dsts_modules(model)
+                for p in m.upstream_parameters()}
+    deciding = {n for n, p in model.named_parameters() if id(p) in upstream}
+    moved = {n for n, v in model.state_dict().items()
+             if not torch.equal(v, before[n])}
+    assert moved and moved <= deciding
 
 
 def learning_nothing(cfg, model, size, frames):
