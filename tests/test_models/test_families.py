@@ -65,22 +65,25 @@ def cut(path):
         patch = backbone.get('patch_size', 16)
         size = 2 * patch if isinstance(patch, int) else SIZE
         backbone[option] = size
-    sampling = next(step for step in dataset(cfg).pipeline
+    return cfg, size, frames_of(cfg)
+
+
+def frames_of(cfg):
+    """Frames of a view."""
+    loader = cfg.get('train_dataloader') or cfg.get('test_dataloader')
+    if loader is None:  # a base for other configs
+        return cfg.model.backbone.t_size
+    if isinstance(loader, (list, tuple)):
+        loader = loader[0]
+    dataset = loader.dataset
+    while 'pipeline' not in dataset:
+        dataset = dataset.get('dataset') or dataset.datasets[0]
+    sampling = next(step for step in dataset.pipeline
                     if 'Sample' in step.type)
     frames = sampling.get('clip_len', 1)
     if cfg.model.type == 'Recognizer2D':
         frames *= sampling.get('num_clips', 1)
-    return cfg, size, frames
-
-
-def dataset(cfg):
-    loader = cfg.get('train_dataloader') or cfg.test_dataloader
-    if isinstance(loader, (list, tuple)):
-        loader = loader[0]
-    found = loader.dataset
-    while 'pipeline' not in found:
-        found = found.dataset if 'dataset' in found else found.datasets[0]
-    return found
+    return frames
 
 
 def channels_of(cfg):
