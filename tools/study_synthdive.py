@@ -147,13 +147,13 @@ def draw(args: argparse.Namespace, variants: List[Variant],
     """Gain over the control along both axes."""
     figure = Figure(figsize=(8, 3.2), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
+    left.set_xscale('log')  # before its ticks are set
     _draw_axis(left, variants, runs, [
         (count, Cell(args.num_classes[0], count))
         for count in sorted(args.clips_per_class)])
     _draw_axis(right, variants, runs, [
         (count, Cell(count, args.clips_per_class[0]))
         for count in sorted(args.num_classes)])
-    left.set_xscale('log')
     left.set_title(f'{args.num_classes[0]} classes', fontsize=9)
     left.set_xlabel('Training clips per class')
     left.set_ylabel('Top-1 minus that of the control')

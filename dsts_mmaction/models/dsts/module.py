@@ -17,8 +17,8 @@ The module begins as the identity, and has to leave it. The last convolution
 starts at zero and no norm follows it: whatever the features offer, its weights
 can turn to within a few steps. A norm whose scale starts at zero can only
 scale random combinations of the features, and under Adam it hardly moved.
-Without the division, every step of Adam moves the output by M times the
-learning rate, which slowed training from scratch (docs/what_we_tried.md).
+Without the division, a step of Adam would move the output by M times the
+learning rate and more (docs/what_we_tried.md).
 """
 import math
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
