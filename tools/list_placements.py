@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from dsts_mmaction.benchmark.variants import count_parameters
-from dsts_mmaction.models.placement import feature_channels, placement
+from dsts_mmaction.models.placement import channels_at, placement
 from dsts_mmaction.utils.atomic import write_atomically
 from dsts_mmaction.utils.markdown import markdown_table
 
@@ -41,7 +41,7 @@ def row(path: Path) -> Tuple[str, str, str, str]:
     try:
         cfg = Config.fromfile(path)
         place = placement(cfg)
-        channels = feature_channels(cfg)
+        channels = channels_at(cfg, place)
         parameters = count_parameters({}, channels)
     except ValueError as error:
         return str(error), '–', '–', '–'

@@ -41,8 +41,12 @@ def feature_channels(cfg: Config) -> Tuple[int, ...]:
     Raises:
         ValueError: As :func:`placement`.
     """
-    channels = placement(cfg).get('channels', cfg.model.cls_head.get(
-        'in_channels'))
+    return channels_at(cfg, placement(cfg))
+
+
+def channels_at(cfg: Config, place: Dict[str, Any]) -> Tuple[int, ...]:
+    """As :func:`feature_channels`, where :func:`placement` is known."""
+    channels = place.get('channels', cfg.model.cls_head.get('in_channels'))
     return (channels, ) if isinstance(channels, int) else tuple(channels)
 
 

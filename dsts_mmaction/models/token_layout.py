@@ -85,12 +85,12 @@ class TokenLayout:
         if self.sequence_first:
             like = like.transpose(0, 1)
         count = like.shape[1] - self.class_tokens
-        if count == clips.shape[3] * clips.shape[4]:
-            places = clips.permute(0, 2, 3, 4, 1).flatten(2, 3).flatten(0, 1)
-        elif self.order == 'hwt':
-            places = clips.permute(0, 3, 4, 2, 1).flatten(1, 3)
+        folded = count == clips.shape[3] * clips.shape[4]
+        if self.order == 'hwt' and not folded:
+            places = clips.permute(0, 3, 4, 2, 1)
         else:
-            places = clips.permute(0, 2, 3, 4, 1).flatten(1, 3)
+            places = clips.permute(0, 2, 3, 4, 1)
+        places = places.reshape(len(like), count, -1)
         tokens = torch.cat([like[:, :self.class_tokens], places], 1)
         return tokens.transpose(0, 1) if self.sequence_first else tokens
 

@@ -5,6 +5,9 @@ from typing import Any, Dict, List, Optional, Tuple
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
 
+# MMEngine marks with it what comes from the config of another package.
+SCOPE = '_scope_'
+
 
 def find_config(name: str) -> str:
     """The file of a config.
@@ -73,7 +76,7 @@ def set_data(cfg: Config, split: str, ann_file: str,
         dataset.data_root = data_root
         # Or the config's own folder would come between.
         for key in dataset.get('data_prefix') or {}:
-            if key != '_scope_':
+            if key != SCOPE:
                 dataset.data_prefix[key] = ''
 
 

@@ -9,13 +9,11 @@ from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
 from .atomic import write_atomically
-from .configs import differing_options, find_config
+from .configs import SCOPE, differing_options, find_config
 
 STYLE = dict(based_on_style='pep8',
              blank_line_before_nested_class_or_def=True,
              split_before_expression_after_opening_paren=True)
-# MMEngine marks with it what comes from the config of another package.
-SCOPE = '_scope_'
 
 
 def base_reference(name: str, folder: Union[str, Path]) -> str:

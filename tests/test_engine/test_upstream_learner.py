@@ -235,12 +235,17 @@ def test_recomputing_trains_as_sharing_does(tmp_path):
     assert forwards == [3, 6]
 
 
-def test_inside_the_backbone_under_a_runner(tmp_path, capsys):
-    runner = make_runner(tmp_path, inside(), count=12)
+def moved_by_training(runner):
+    """Names in the state dict that a training changes."""
     before = state(runner)
     runner.train()
     after = state(runner)
-    moved = {n for n in before if not torch.equal(before[n], after[n])}
+    return {n for n in before if not torch.equal(before[n], after[n])}
+
+
+def test_inside_the_backbone_under_a_runner(tmp_path, capsys):
+    runner = make_runner(tmp_path, inside(), count=12)
+    moved = moved_by_training(runner)
     module, = dsts_modules(runner.model)
     assert {f'backbone.dsts.{n}' for n, _ in module.named_parameters()
             } <= moved
@@ -252,10 +257,7 @@ def test_inside_the_backbone_under_a_runner(tmp_path, capsys):
 def test_behind_a_layer_under_a_runner(tmp_path):
     model = specialize(slowonly(), layer='layer3', channels=64)
     runner = make_runner(tmp_path, model, count=12)
-    before = state(runner)
-    runner.train()
-    after = state(runner)
-    moved = {n for n in before if not torch.equal(before[n], after[n])}
+    moved = moved_by_training(runner)
     module, = dsts_modules(runner.model)
     assert {f'cls_head.dsts.0.{n}' for n, _ in module.named_parameters()
             } <= moved
