@@ -170,8 +170,12 @@ def _segments(cfg: Config) -> Dict[str, int]:
 
 
 def _sampled_frames(dataset: Dict[str, Any]) -> int:
-    for step in dataset['pipeline']:
-        if 'SampleFrames' in step['type']:
-            return step.get('clip_len', 1) * step.get('num_clips', 1)
+    steps = {step['type']: step for step in dataset['pipeline']}
+    for name, step in steps.items():
+        if 'SampleFrames' in name:
+            clip_len = step.get('clip_len', 1)
+            if steps.get('FormatShape', {}).get('input_format') == 'NCHW_Flow':
+                clip_len = 1  # one after the other as channels
+            return clip_len * step.get('num_clips', 1)
     raise ValueError('the pipeline must have a SampleFrames, got '
-                     f"{[step['type'] for step in dataset['pipeline']]}.")
+                     f'{list(steps)}.')

@@ -18,9 +18,11 @@ STYLE = dict(based_on_style='pep8',
 
 def base_reference(name: str, folder: Union[str, Path]) -> str:
     """How a config in ``folder`` names ``name`` as its base."""
-    if '::' in name:
-        return name
-    return Path(os.path.relpath(name, folder)).as_posix()
+    if '::' not in name:
+        return Path(os.path.relpath(name, folder)).as_posix()
+    # Two entries of mmaction2 1.2.0's metafiles lack the suffix .py, and
+    # MMEngine goes by them. A path with a dot is none of its entries.
+    return name if _is_base(name) else name.replace('/', '/./', 1)
 
 
 def load_as_base(name: str) -> Config:
@@ -31,9 +33,23 @@ def load_as_base(name: str) -> Config:
     """
     find_config(name)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'inheriting.py'
-        path.write_text(f'_base_ = {base_reference(name, folder)!r}\n')
-        return Config.fromfile(path)
+        return _inheriting(base_reference(name, folder), folder)
+
+
+def _inheriting(reference: str, folder: str) -> Config:
+    path = Path(folder) / 'inheriting.py'
+    path.write_text(f'_base_ = {reference!r}\n')
+    return Config.fromfile(path)
+
+
+def _is_base(reference: str) -> bool:
+    """Whether MMEngine finds a base by its name in a package."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _inheriting(reference, folder)
+        except FileNotFoundError:
+            return False
+    return True
 
 
 def inheriting_text(reference: str, base: Config, cfg: Config,

@@ -4,8 +4,10 @@ import torch
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.optim import build_optim_wrapper
 
+from dsts_mmaction.engine.upstream_downstream import convert_upstream_group
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import build, slowonly, specialize, tsm
+from tests.test_models.test_dsts_layer import videomae
 
 SGD = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.01)
 HOSTS = {
@@ -135,3 +137,47 @@ def test_unknown_option_is_named():
             dict(type='DSTSOptimWrapperConstructor',
                  optim_wrapper_cfg=dict(optimizer=SGD),
                  paramwise_cfg=dict(dsts=dict(lr=1))))
+
+
+def test_layer_wise_decay_and_its_named_groups():
+    options = dict(decay_rate=0.5, decay_type='layer_wise', num_layers=2)
+    plain = build(videomae())
+    twin = specialize(videomae(), layer='blocks.1', channels=24,
+                      tokens=dict(grid=(2, 2, 2)))
+    special = build(twin)
+    name = 'LearningRateDecayOptimizerConstructor'
+    wrappers = [
+        build_optim_wrapper(model, dict(
+            constructor=constructor, optimizer=SGD, paramwise_cfg=paramwise))
+        for model, constructor, paramwise in (
+            (plain, name, options),
+            (special, 'DSTSOptimWrapperConstructor',
+             dict(options, constructor=name)))]
+    expected = groups_by_name(plain, wrappers[0])
+    ours = groups_by_name(special, wrappers[1],
+                          lambda name: name.replace('head.head', 'head'))
+    assert {k: v for k, v in ours.items() if '.dsts.' not in k} == expected
+    assert expected['backbone.blocks.0.attn.qkv.weight'][0] == 0.1 / 4
+    names = {id(p): n for n, p in special.named_parameters()}
+    for group in wrappers[1].optimizer.param_groups:
+        assert [n.replace('cls_head.head', 'cls_head') for n in
+                group['param_names']] == [
+            names[id(p)].replace('cls_head.head', 'cls_head')
+            for p in group['params']]
+
+    # A joint run's state in a run whose hook trains the upstream group.
+    joint = wrappers[1].optimizer
+    udl = torch.optim.SGD([
+        dict(group, params=[] if group.get('name') == 'dsts_upstream' else
+             group['params'],
+             param_names=[] if group.get('name') == 'dsts_upstream' else
+             group['param_names']) for group in joint.param_groups], lr=0.1)
+    for optimizer in (joint, udl):
+        optimizer.register_load_state_dict_pre_hook(convert_upstream_group)
+    own = [group['param_names'] for group in joint.param_groups]
+    left = [group['param_names'] for group in udl.param_groups]
+    states = joint.state_dict(), udl.state_dict()
+    udl.load_state_dict(states[0])
+    joint.load_state_dict(states[1])
+    assert [group['param_names'] for group in udl.param_groups] == left
+    assert [group['param_names'] for group in joint.param_groups] == own

@@ -1,19 +1,18 @@
 """Configs of every family of MMAction2, specialized: the classifier sees
 what DSTS does, one iteration trains with UDL, one prediction runs.
 
-Input is cut (frames of 32x32 pixels, few views), structure is not. One config
-of each family here; all of them under ``make test-all``.
+One config of each family here; all of them under ``make test-all``.
 """
 import copy
-from pathlib import Path
 
-import mmaction
 import numpy as np
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 
 from dsts_mmaction.engine.upstream_downstream import (UpstreamLearner, half,
                                                       make_tail)
@@ -21,69 +20,11 @@ from dsts_mmaction.models.placement import placement
 from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import randomize_dsts, samples
+from tests.families import (CONFIGS, FAMILIES, VIDEOS, VIEWS, RandomImages,
+                            cut, first_that_trains, short_loader, write_clips)
+from tests.runners import UDL, RandomClips, loader, logged, upstream
 
-ROOT = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
-FAMILIES = sorted(path.name for path in ROOT.iterdir() if path.is_dir())
-CONFIGS = {family: sorted((ROOT / family).glob('*.py'))
-           for family in FAMILIES}
-SIZE, VIEWS = 32, 2
-# A transformer's grid follows from its input.
-SIZES = dict(VisionTransformer='img_size', TimeSformer='img_size',
-             MViT='spatial_size', UniFormerV2='input_resolution')
-# Smallest inputs of those that need more.
-LARGER = dict(C3D=112)
 DSTS = dict(num_neurons=3, num_layers=2, mid_channels=8)
-
-
-def first_that_trains(family):
-    for path in CONFIGS[family]:
-        if 'optim_wrapper' in Config.fromfile(path):
-            return path
-    return CONFIGS[family][0]
-
-
-def cut(path):
-    """A config with its input cut, and height and frames of a view."""
-    cfg = Config.fromfile(path)
-    backbone = cfg.model.backbone
-    for part in (backbone, backbone.get('slow_pathway'),
-                 backbone.get('fast_pathway')):
-        if part is not None and part.get('pretrained'):
-            part.pretrained = None
-    backbone.pop('init_cfg', None)
-    if 'clip_pretrained' in backbone:
-        backbone.clip_pretrained = False
-    # Paths that are dropped at random have no gradient.
-    for option in ('drop_path_rate', 'backbone_drop_path_rate'):
-        if option in backbone:
-            backbone[option] = 0.0
-    if backbone.type == 'MViT':
-        backbone.drop_path_rate = 0.0
-    size = LARGER.get(backbone.type, SIZE)
-    option = SIZES.get(backbone.type)
-    if option is not None:
-        patch = backbone.get('patch_size', 16)
-        size = 2 * patch if isinstance(patch, int) else SIZE
-        backbone[option] = size
-    return cfg, size, frames_of(cfg)
-
-
-def frames_of(cfg):
-    """Frames of a view."""
-    loader = cfg.get('train_dataloader') or cfg.get('test_dataloader')
-    if loader is None:  # a base for other configs
-        return cfg.model.backbone.t_size
-    if isinstance(loader, (list, tuple)):
-        loader = loader[0]
-    dataset = loader.dataset
-    while 'pipeline' not in dataset:
-        dataset = dataset.get('dataset') or dataset.datasets[0]
-    sampling = next(step for step in dataset.pipeline
-                    if 'Sample' in step.type)
-    frames = sampling.get('clip_len', 1)
-    if cfg.model.type == 'Recognizer2D':
-        frames *= sampling.get('num_clips', 1)
-    return frames
 
 
 def channels_of(cfg):
@@ -111,11 +52,12 @@ def forward(model, x, mode):
     return model(x, samples(len(x)), mode=mode)
 
 
-def check(path):
+def check(path, folder):
     cfg, size, frames = cut(path)
     init_default_scope('mmaction')
     plain = MODELS.build(copy.deepcopy(cfg.model)).eval()
-    special = MODELS.build(specialize_config(cfg, DSTS).model).eval()
+    special_cfg = specialize_config(cfg, DSTS)
+    special = MODELS.build(special_cfg.model).eval()
     special.load_state_dict(plain.state_dict(), strict=False)
     with torch.no_grad():
         # What starts at zero in the host hides what comes before it.
@@ -126,6 +68,7 @@ def check(path):
         name.replace('cls_head.head.', 'cls_head.'): value
         for name, value in special.state_dict().items()
         if '.dsts.' not in name})
+    check_prediction(cfg, plain, special, size, folder)
     for model in (plain, special):
         model.cls_head.average_clips = 'score'
         model.test_cfg = None  # its views are for batches of one
@@ -152,8 +95,57 @@ def check(path):
             randomize_dsts(special)
             without &= learning_nothing(cfg, special, size, frames)
     assert not without
+    check_iteration(special_cfg, special, size, frames, folder)
     if cfg.model.type != 'RecognizerOmni':  # batches of images and videos
         check_upstream_step(cfg, special, size, frames)
+
+
+def check_prediction(cfg, plain, special, size, folder):
+    """The plain model's prediction, by the config's own test settings."""
+    if 'test_dataloader' not in cfg:
+        return
+    dataset = DATASETS.build(short_loader(cfg, 'test', size, folder).dataset)
+    clip = dataset[0]
+    found = []
+    for model in (plain, special):
+        np.random.seed(0)
+        with torch.no_grad():
+            sample, = model.test_step(
+                pseudo_collate([copy.deepcopy(clip)]))
+        found.append(sample.pred_score)
+    assert found[0].dim() == 1 and found[0].isfinite().all()
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
+
+
+def check_iteration(cfg, model, size, frames, folder):
+    """One of a Runner, with UDL and what the config trains with."""
+    optim = copy.deepcopy(cfg.get('optim_wrapper')) or dict(
+        constructor='DSTSOptimWrapperConstructor',
+        optimizer=dict(type='SGD', lr=0.01))
+    optim['type'] = 'OptimWrapper'  # bfloat16 may overflow on CPU
+    if 'train_dataloader' in cfg:
+        train_loader = short_loader(cfg, 'train', size, folder)
+    else:
+        shape = inputs(cfg, size, frames, 1).shape[1:]
+        train_loader = loader(RandomClips(VIDEOS, shape))
+    loop = dict(type='EpochBasedTrainLoop', max_epochs=1)
+    if cfg.model.type == 'RecognizerOmni':
+        loop = dict(type='MultiLoaderEpochBasedTrainLoop', max_epochs=1,
+                    other_loaders=[loader(RandomImages(size))])
+    runner = Runner(
+        model=model, work_dir=str(folder / 'work_dirs'),
+        train_dataloader=train_loader, train_cfg=loop, optim_wrapper=optim,
+        custom_hooks=[UDL], default_scope='mmaction', log_level='WARNING',
+        default_hooks=dict(checkpoint=None), randomness=dict(seed=0),
+        experiment_name=f'{folder.name}_{id(model)}')
+    before = upstream(runner)
+    runner.train()
+    assert runner.iter == 1
+    norm, = logged(runner, 'upstream_grad_norm')
+    loss, = logged(runner, 'loss')
+    assert norm > 0 and np.isfinite(loss)
+    assert any(not torch.equal(*pair)
+               for pair in zip(before, upstream(runner)))
 
 
 def check_upstream_step(cfg, model, size, frames):
@@ -186,20 +178,25 @@ def learning_nothing(cfg, model, size, frames):
             if parameter.grad is None or not parameter.grad.any()}
 
 
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp('families'))
+
+
 @pytest.mark.parametrize('family', FAMILIES)
-def test_one_of_each_family(family):
-    run(first_that_trains(family))
+def test_one_of_each_family(family, folder):
+    run(first_that_trains(family), folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'path', [path for paths in CONFIGS.values() for path in paths],
     ids=lambda path: path.stem)
-def test_all(path):
-    run(path)
+def test_all(path, folder):
+    run(path, folder)
 
 
-def run(path):
+def run(path, folder):
     family = path.parent.name
     if family == 'tin':
         pytest.importorskip('mmcv.ops', reason='tin needs the operators of '
@@ -208,4 +205,4 @@ def run(path):
     init_default_scope('mmaction')
     if MODELS.get(backbone) is None:
         pytest.skip(f'{backbone} needs mmpretrain')
-    check(path)
+    check(path, folder)

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from dsts_mmaction.utils.configs import differing_options
+from dsts_mmaction.utils.configs import differing_options, load_config
 from dsts_mmaction.utils.inheriting import (inheriting_text, load_as_base,
                                             write_inheriting)
 
@@ -104,3 +104,17 @@ def test_a_config_that_cannot_be_written_leaves_nothing(base, tmp_path):
     with pytest.raises(NameError):
         write_inheriting(out, base, before, changed, '')
     assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', [
+    # As its metafile spells it, and one that it spells without .py.
+    'tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb.py',
+    'tsm_imagenet-pretrained-r50_8xb16-1x1x8-100e_kinetics400-rgb.py'])
+def test_a_base_of_mmaction(tmp_path, name):
+    name = f'mmaction::recognition/tsm/{name}'
+    base = load_as_base(name)
+    write_inheriting(tmp_path / 'out.py', name, base, base, '')
+    written = Config.fromfile(tmp_path / 'out.py')
+    assert differing_options(written.to_dict(), base.to_dict()) == []
+    assert written.train_cfg.max_epochs == load_config(
+        name).train_cfg.max_epochs

@@ -75,9 +75,17 @@ class DSTSOptimWrapperConstructor:
             model = model.module
         with unspecialized(model):
             optim_wrapper = self.host(model)
-        for group in self._dsts_groups(model):
-            optim_wrapper.optimizer.add_param_group(group)
-        optim_wrapper.optimizer.register_load_state_dict_pre_hook(
+        groups = self._dsts_groups(model)
+        optimizer = optim_wrapper.optimizer
+        # The constructor of layer-wise decay names what is in its groups, and
+        # torch wants names in all of an optimizer's groups or in none.
+        if any('param_names' in group for group in optimizer.param_groups):
+            names = {id(p): name for name, p in model.named_parameters()}
+            for group in groups:
+                group['param_names'] = [names[id(p)] for p in group['params']]
+        for group in groups:
+            optimizer.add_param_group(group)
+        optimizer.register_load_state_dict_pre_hook(
             convert_upstream_group)
         return optim_wrapper
 

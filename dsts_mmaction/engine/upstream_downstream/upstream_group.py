@@ -57,6 +57,8 @@ def convert_upstream_group(
                    f'parameter group {UPSTREAM_GROUP!r}, without a state.')
     else:
         return None
+    if 'param_names' in group:
+        group['param_names'] = list(own['param_names'])
     print_log(message, logger='current', level=logging.WARNING)
     return dict(state_dict, state=state, param_groups=groups)
 

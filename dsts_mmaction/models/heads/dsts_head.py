@@ -1,12 +1,14 @@
 """A head that specializes the features for the head it wraps."""
 import dataclasses
 import difflib
+import logging
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from mmaction.models.heads import SlowFastHead
 from mmaction.models.recognizers import Recognizer2D
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -216,10 +218,24 @@ class DSTSHead(BaseModule):
     def _load_from_state_dict(self, state_dict: Dict[str, Tensor],
                               prefix: str, *args: Any) -> None:
         # Both torch's and MMEngine's loader come through here, parent first.
-        for name in self.head.state_dict():
+        is_plain, fresh = False, []
+        for name, value in self.head.state_dict().items():
             plain, wrapped = prefix + name, f'{prefix}head.{name}'
             if plain in state_dict and wrapped not in state_dict:
                 state_dict[wrapped] = state_dict.pop(plain)
+                is_plain = True
+            if wrapped in state_dict and (value.shape
+                                          != state_dict[wrapped].shape):
+                fresh.append(f'{wrapped} {tuple(value.shape)}, there '
+                             f'{tuple(state_dict[wrapped].shape)}')
+        if is_plain:
+            print_log("The checkpoint is a plain recognizer's: DSTS starts "
+                      'as the identity.', logger='current')
+        if fresh:
+            # MMEngine prints it, but not into the log.
+            print_log('The checkpoint has a head of another shape, which is '
+                      f'not loaded; everything else is: {"; ".join(fresh)}.',
+                      logger='current', level=logging.WARNING)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
