@@ -18,6 +18,8 @@ from mmengine.config import Config
 from torch.utils.data import Dataset
 
 from dsts_mmaction.datasets.synthdive.writer import write_video
+from dsts_mmaction.utils.configs import (dataset_with_pipeline, view_shape,
+                                         without_weights)
 
 ROOT = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
 FAMILIES = sorted(path.name for path in ROOT.iterdir() if path.is_dir())
@@ -40,18 +42,10 @@ def first_that_trains(family):
     return CONFIGS[family][0]
 
 
-def cut(path):
-    """A config with its input cut, and height and frames of a view."""
-    cfg = Config.fromfile(path)
+def cut(cfg):
+    """A config with its input cut, height of its frames, frames a view."""
+    cfg = without_weights(cfg)
     backbone = cfg.model.backbone
-    for part in (backbone, backbone.get('slow_pathway'),
-                 backbone.get('fast_pathway')):
-        if part is not None and part.get('pretrained'):
-            part.pretrained = None
-    for option in ('init_cfg', 'pretrained_type'):
-        backbone.pop(option, None)
-    if 'clip_pretrained' in backbone:
-        backbone.clip_pretrained = False
     # Paths that are dropped at random have no gradient.
     for option in ('drop_path_rate', 'backbone_drop_path_rate'):
         if option in backbone:
@@ -64,40 +58,14 @@ def cut(path):
         patch = backbone.get('patch_size', 16)
         size = 2 * patch if isinstance(patch, int) else SIZE
         backbone[option] = size
-    return cfg, size, frames_of(cfg)
-
-
-def frames_of(cfg):
-    """Frames of a view."""
-    dataset = dataset_of(cfg, 'train') or dataset_of(cfg, 'test')
-    if dataset is None:  # a base for other configs
-        return cfg.model.backbone.t_size
-    sampling = next(step for step in dataset.pipeline
-                    if 'Sample' in step.type)
-    frames = sampling.get('clip_len', 1)
-    if any(step.get('input_format') == 'NCHW_Flow'
-           for step in dataset.pipeline):
-        frames = 1  # stacked as channels
-    if cfg.model.type == 'Recognizer2D':
-        frames *= sampling.get('num_clips', 1)
-    return frames
-
-
-def dataset_of(cfg, split):
-    """The dataset with a pipeline, the first if there are several."""
-    loader = cfg.get(f'{split}_dataloader')
-    if loader is None:
-        return None
-    dataset = loader.dataset
-    while 'pipeline' not in dataset:
-        dataset = dataset.get('dataset') or dataset.datasets[0]
-    return dataset
+    shape = view_shape(cfg)
+    return cfg, size, shape[1 if cfg.model.type == 'Recognizer2D' else 3]
 
 
 def short_loader(cfg, split, size, folder):
     """A config's dataloader on the clips that are listed in a folder."""
     loader = copy.deepcopy(cfg[f'{split}_dataloader'])
-    dataset = copy.deepcopy(dataset_of(cfg, split))
+    dataset = copy.deepcopy(dataset_with_pipeline(cfg, split))
     frames = dataset.type == 'RawframeDataset'
     dataset.ann_file = str(folder / ('frames.txt' if frames else
                                      'videos.txt'))

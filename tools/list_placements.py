@@ -1,79 +1,218 @@
-"""Where DSTS goes in every config of MMAction2, as a Markdown table.
+"""Where DSTS goes in every config of MMAction2, and what it adds.
 
-    python tools/list_placements.py --out docs/placements.md
+    python -m pytest tests/test_models/test_families.py -m slow \
+      --junitxml work_dirs/families.xml
+    python tools/list_placements.py --results work_dirs/families.xml \
+      --out docs/placements.md
 """
 import argparse
+import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import mmaction
+import torch
+from mmaction.registry import MODELS
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from rich.progress import track
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from dsts_mmaction.benchmark.variants import count_parameters
+from dsts_mmaction.models.dsts import DSTSModule, DSTSOutput
 from dsts_mmaction.models.placement import channels_at, placement
+from dsts_mmaction.models.specialize import specialize_config
+from dsts_mmaction.models.unspecialized import dsts_modules
 from dsts_mmaction.utils.atomic import write_atomically
+from dsts_mmaction.utils.configs import view_shape, without_weights
+from dsts_mmaction.utils.flops import count_flops
 from dsts_mmaction.utils.markdown import markdown_table
+from dsts_mmaction.utils.requirements import missing_package
 
 ROOT = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
-HEADER = ['Family', 'Configs', 'The module specializes', 'Channels',
-          'Parameters of DSTS (M)', "UDL's features"]
+HEADER = ['Family', 'Passed / all', 'The module specializes', 'Channels',
+          'Parameters (M)', 'FLOPs (G)', 'of the plain model (%)',
+          "UDL's features"]
 INTRODUCTION = '''# Where the module goes
 
 <!-- Made by tools/list_placements.py. -->
 
-The place that `tools/specialize.py` finds for the configs of MMAction2, with
-default options of `dsts`. Where the module is behind a layer of the backbone,
-Upstream-Downstream Learning computes the features a second time in every
-iteration; elsewhere, it shares them with the ordinary step. That the
-classifier sees the module, that all its parameters learn, and that an upstream
-step runs, is tested with one config of each family by `make test`, and with
-all of them by `make test-all`, on small inputs; all but tin, which needs the
-operators of the full mmcv, TSM over MobileOne, which needs mmpretrain, and the
-upstream step of omnisource, whose batches mix images and clips.
+The place that `tools/specialize.py` finds for the configs of MMAction2, and
+what the module adds with default options of `dsts`: parameters, and
+multiplications with addition of a forward of one view of the config's own
+frames and size, as executed. Where the module is behind a layer of the
+backbone, Upstream-Downstream Learning computes the features a second time in
+every iteration; elsewhere, it shares them with the ordinary step.
+
+Passed: the specialized recognizer predicts what the plain one does while the
+module is the identity, also by the config's own test settings; a sample alone
+is predicted as in a batch; the classifier sees the module, and all its
+parameters learn; an upstream step moves synapses and gates and nothing else;
+one iteration of a Runner trains with UDL. On small inputs and 2 clips x 2
+crops; one config of each family by `make test`, all of them by
+
+```shell
+python -m pytest tests/test_models/test_families.py -m slow \\
+  --junitxml work_dirs/families.xml
+python tools/list_placements.py --results work_dirs/families.xml \\
+  --out docs/placements.md
+```
 
 '''
 
 
-def row(path: Path) -> Tuple[str, str, str, str]:
-    """What the table says of a config."""
+class Row(NamedTuple):
+    """What the table says of a config; those that agree share a line."""
+    where: str
+    channels: str
+    parameters: str
+    udl: str
+
+
+def row(cfg: Config) -> Row:
+    """Place and size of a config's module."""
     try:
-        cfg = Config.fromfile(path)
         place = placement(cfg)
-        channels = channels_at(cfg, place)
-        parameters = count_parameters({}, channels)
     except ValueError as error:
-        return str(error), '–', '–', '–'
+        return Row(str(error), '–', '–', '–')
+    channels = channels_at(cfg, place)
     layer = place.get('layer')
     where = ('the map at the head' if layer is None else
              f'the output of `{layer}`'
              + (', as tokens' if 'tokens' in place else ''))
     if len(channels) > 1:
         where = 'both maps at the head'
-    return (where, ', '.join(map(str, channels)), f'{parameters / 1e6:.1f}',
-            'shared' if layer is None else 'computed twice')
+    parameters = count_parameters({}, channels)
+    return Row(where, ', '.join(map(str, channels)), f'{parameters / 1e6:.1f}',
+               'shared' if layer is None else 'computed twice')
 
 
-def table() -> str:
-    """One row for each family and place."""
-    init_default_scope('mmaction')
-    rows: List[List[str]] = [HEADER]
-    for family in sorted(ROOT.iterdir()):
-        found: Dict[Tuple[str, ...], int] = defaultdict(int)
-        for path in sorted(family.glob('*.py')):
-            found[row(path)] += 1
-        rows += [[family.name, str(count), *what]
-                 for what, count in found.items()]
-    return markdown_table(rows)
+def cost(cfg: Config) -> Optional[Tuple[float, float]]:
+    """GFLOPs of the DSTS modules and of the rest, for one view.
+
+    None where the recognizer needs a package that is not installed.
+    """
+    if missing_package(cfg):
+        return None
+    shape = view_shape(cfg)
+    model = MODELS.build(specialize_config(without_weights(cfg)).model).eval()
+    modules = list(dsts_modules(model))
+    seen: Dict[DSTSModule, Tensor] = {}
+
+    def leave_out(module: DSTSModule) -> None:
+        def forward(clips: Tensor) -> DSTSOutput:
+            seen[module] = clips
+            return DSTSOutput(clips, {}, None)
+        module.forward = forward
+
+    for module in modules:
+        leave_out(module)
+    # Shapes without values: nothing of the backbone is computed.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        inputs = torch.empty(shape)
+        plain = count_flops(lambda: forward(model, inputs))
+    added = 0
+    for module in modules:
+        del module.forward
+        clips = torch.randn(seen[module].shape)
+        added += count_flops(lambda: module(clips))
+    return added / 1e9, plain / 1e9
+
+
+def forward(model: nn.Module, inputs: Tensor) -> None:
+    """To the class scores."""
+    if type(model).__name__ == 'RecognizerOmni':
+        model.cls_head(model.backbone(inputs[:, 0]))
+    else:
+        model(inputs, mode='tensor', stage='head')
+
+
+def read_results(path: Path) -> Dict[str, Optional[str]]:
+    """What became of each config's test.
+
+    Returns:
+        By the config's name: why it was skipped, '' if it passed, None if it
+        failed.
+    """
+    results: Dict[str, Optional[str]] = {}
+    for case in ElementTree.parse(path).iter('testcase'):
+        name = case.get('name', '')
+        if name.startswith(('test_all[', 'test_tsn_over[')):
+            skipped = case.find('skipped')
+            failed = case.find('failure') is not None or (
+                case.find('error') is not None)
+            results[name.partition('[')[2][:-1]] = (
+                None if failed else
+                '' if skipped is None else
+                skipped.get('message', '').rpartition('Skipped: ')[2])
+    return results
+
+
+def configs() -> List[Tuple[str, str, Config]]:
+    """Family, name and config of all that the table is about."""
+    paths = sorted(ROOT.glob('*/*.py'))
+    found = [(path.parent.name, path.stem, Config.fromfile(path))
+             for path in paths]
+    for package in ('timm', 'torchvision'):
+        cfg = next(cfg for family, _, cfg in found if family == 'tsn')
+        cfg = Config(cfg.to_dict())
+        cfg.model.backbone = dict(type=f'{package}.resnet50')
+        found.append((f'tsn over {package}', f'{package}.resnet50', cfg))
+    return found
+
+
+def spread(values: List[float], digits: int) -> str:
+    """The range of some values, one number if they agree."""
+    if not values:
+        return '–'
+    first, last = (f'{value:.{digits}f}'
+                   for value in (min(values), max(values)))
+    return first if first == last else f'{first} to {last}'
+
+
+def table(results: Dict[str, Optional[str]]) -> str:
+    """One line for each family and place, and why some were not tested."""
+    lines: List[List[str]] = [HEADER]
+    reasons: Dict[str, int] = defaultdict(int)
+    found: Dict[Tuple[str, Row], List[str]] = defaultdict(list)
+    costs: Dict[str, Optional[Tuple[float, float]]] = {}
+    for family, name, cfg in track(configs(), 'Counting operations'):
+        found[family, row(cfg)].append(name)
+        costs[name] = cost(cfg)
+    for (family, what), names in found.items():
+        outcomes = [results.get(name, 'not run') for name in names]
+        for outcome in outcomes:
+            if outcome is None:
+                outcome = 'because it fails'
+            if outcome:
+                reasons[outcome] += 1
+        known = [costs[name] for name in names if costs[name] is not None]
+        lines.append([
+            family, f"{outcomes.count('')} / {len(names)}", what.where,
+            what.channels, what.parameters,
+            spread([added for added, _ in known], 1),
+            spread([100 * added / plain for added, plain in known], 1),
+            what.udl])
+    note = ''.join(f'\nNot tested: {count}, {reason}.\n'
+                   for reason, count in reasons.items())
+    return markdown_table(lines) + note
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description='List where DSTS goes in the configs of MMAction2.')
+        description='List where DSTS goes in the configs of MMAction2, and '
+        'what it adds.')
+    parser.add_argument('--results', type=Path, required=True,
+                        help='JUnit XML of the tests')
     parser.add_argument('--out', type=Path, help='Markdown file to write')
     args = parser.parse_args()
-    text = INTRODUCTION + table()
+    init_default_scope('mmaction')
+    MMLogger.get_instance('mmaction', log_level='WARNING')
+    torch.manual_seed(0)  # gates choose, and so what is executed
+    text = INTRODUCTION + table(read_results(args.results))
     if args.out is None:
         print(text)
         return

@@ -17,9 +17,10 @@ from rich.console import Console
 
 from dsts_mmaction.benchmark.variants import count_parameters
 from dsts_mmaction.fine_tuning import check_data, fine_tuning_config
-from dsts_mmaction.models.placement import feature_channels
+from dsts_mmaction.models.placement import channels_at, placement
 from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.utils.inheriting import load_as_base, write_inheriting
+from dsts_mmaction.utils.requirements import missing_package
 
 ORDERS: Dict[str, Optional[int]] = {'off': None, '1': 1, '2': 2}
 
@@ -123,20 +124,24 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
 
     base = load_as_base(args.config)
     init_default_scope('mmaction')
-    cfg, remarks = base, []
+    missing = missing_package(base)
+    remarks = [f'{missing}, which is not installed.'] if missing else []
+    cfg = base
     if lists is not None:
         sizes = check_data(lists, args.data_root, args.num_classes)
         console.print('Clips:', ', '.join(
             f'{split} {size}' for split, size in sizes.items()))
-        cfg, remarks = fine_tuning_config(
+        cfg, more = fine_tuning_config(
             base, args.num_classes, lists, args.data_root, args.epochs,
             args.gpus)
+        remarks += more
     dsts: Dict[str, Any] = dict(num_neurons=args.num_neurons,
                                 num_layers=args.num_layers)
     if args.mid_channels is not None:
         dsts['mid_channels'] = args.mid_channels
-    added = count_parameters(dsts, feature_channels(cfg))
-    cfg = specialize_config(cfg, dsts, ORDERS[args.udl])
+    place = placement(cfg)
+    added = count_parameters(dsts, channels_at(cfg, place))
+    cfg = specialize_config(cfg, dsts, ORDERS[args.udl], place=place)
     if args.load_from:
         cfg.load_from = args.load_from
     write_inheriting(out, args.config, base, cfg,

@@ -25,9 +25,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..utils.atomic import write_atomically, write_json
+from ..utils.flops import count_flops
 from ..utils.memory import peak_memory
 from ..utils.training_log import (is_trained, last_checkpoint,
                                   median_iter_time, read_scalars)
@@ -57,7 +57,7 @@ def run_job(run_dir: Path) -> None:
     runner = Runner.from_cfg(cfg)
     # Before anything is trained, so that a model that cannot be measured
     # does not fail at the end.
-    flops = count_flops(runner.model, cfg)
+    flops = clip_flops(runner.model, cfg)
     if not trained:
         runner.train()
         write_json(run_dir / 'training.json',
@@ -85,20 +85,15 @@ def run_job(run_dir: Path) -> None:
         curve=curve))
 
 
-def count_flops(model: nn.Module, cfg: Config) -> int:
-    """Multiplications with addition of a prediction for one training clip.
-
-    As executed: what a specialized model does not choose does not count.
-    """
+def clip_flops(model: nn.Module, cfg: Config) -> int:
+    """:func:`count_flops` of a prediction for one training clip."""
     sample = DATASETS.build(cfg.train_dataloader.dataset)[0]
     mode = model.training
     model.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model.test_step(pseudo_collate([sample]))
+        return count_flops(lambda: model.test_step(pseudo_collate([sample])))
     finally:
         model.train(mode)
-    return counter.get_total_flops() // 2
 
 
 def training_curve(run_dir: str, first_epoch: int) -> List[Dict[str, Any]]:

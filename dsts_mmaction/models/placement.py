@@ -10,6 +10,8 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from ..utils.configs import sampled_frames
+
 OTHER_PACKAGES = ('timm.', 'torchvision.')
 
 
@@ -165,17 +167,5 @@ def _segments(cfg: Config) -> Dict[str, int]:
             or 'num_segments' in inspect.signature(head).parameters):
         return {}
     return dict(
-        num_segments=_sampled_frames(cfg.train_dataloader.dataset),
-        test_num_segments=_sampled_frames(cfg.test_dataloader.dataset))
-
-
-def _sampled_frames(dataset: Dict[str, Any]) -> int:
-    steps = {step['type']: step for step in dataset['pipeline']}
-    for name, step in steps.items():
-        if 'SampleFrames' in name:
-            clip_len = step.get('clip_len', 1)
-            if steps.get('FormatShape', {}).get('input_format') == 'NCHW_Flow':
-                clip_len = 1  # one after the other as channels
-            return clip_len * step.get('num_clips', 1)
-    raise ValueError('the pipeline must have a SampleFrames, got '
-                     f'{list(steps)}.')
+        num_segments=sampled_frames(cfg.train_dataloader.dataset, True),
+        test_num_segments=sampled_frames(cfg.test_dataloader.dataset, True))

@@ -13,7 +13,8 @@ UDL_OPTIMIZER = dict(type='AdamW', lr=1e-3)
 def specialize_config(cfg: Config,
                       dsts: Optional[Dict[str, Any]] = None,
                       udl: Optional[int] = None,
-                      udl_options: Optional[Dict[str, Any]] = None) -> Config:
+                      udl_options: Optional[Dict[str, Any]] = None,
+                      place: Optional[Dict[str, Any]] = None) -> Config:
     """Specialize a recognizer, as the configs ``dsts-*`` and ``dsts-udl-*``.
 
     Args:
@@ -21,6 +22,7 @@ def specialize_config(cfg: Config,
         dsts: Options of :class:`dsts_mmaction.models.DSTSModule`.
         udl: Order of Upstream-Downstream Learning; None for joint training.
         udl_options: Further options of UpstreamDownstreamHook.
+        place: Where the module goes, from :func:`placement` by default.
 
     Returns:
         A config with the head in DSTSHead, the optimizer's constructor in
@@ -30,7 +32,7 @@ def specialize_config(cfg: Config,
         ValueError: As :func:`placement`, or ``udl`` for a config that does
             not train.
     """
-    options = placement(cfg)
+    options = placement(cfg) if place is None else place
     cfg = copy.deepcopy(cfg)
     cfg.model.cls_head = dict(
         type='DSTSHead', head=cfg.model.cls_head, dsts=dict(dsts or {}),

@@ -1,6 +1,7 @@
 """Reading, changing and comparing configs."""
+import copy
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
@@ -56,6 +57,95 @@ def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
                 f"{dataset.get('type')} without one: give a config that "
                 'trains and tests on a single data set.')
         dataset, name = dataset.dataset, f'{name}.dataset'
+    return dataset
+
+
+def without_weights(cfg: Config) -> Config:
+    """A config whose recognizer builds, and starts, without a checkpoint."""
+    cfg = copy.deepcopy(cfg)
+    backbone = cfg.model.backbone
+    for part in (backbone, *(backbone.get(f'{speed}_pathway')
+                             for speed in ('slow', 'fast'))):
+        for option in ('pretrained', 'clip_pretrained', 'pretrained2d'):
+            if part is not None and part.get(option):
+                part[option] = (None if option == 'pretrained' else False)
+    for option in ('init_cfg', 'pretrained_type'):
+        backbone.pop(option, None)
+    return cfg
+
+
+def view_shape(cfg: Config) -> Tuple[int, ...]:
+    """Shape of one view of one video, as the recognizer gets it.
+
+    That of the training pipeline, if there is one: (1, frames, channels, H,
+    W) for Recognizer2D, else (1, 1, channels, frames, H, W).
+
+    Raises:
+        ValueError: The pipeline does not say how large frames are.
+    """
+    backbone = cfg.model.backbone
+    channels = backbone.get('in_channels', 3)
+    dataset = (dataset_with_pipeline(cfg, 'train')
+               or dataset_with_pipeline(cfg, 'test'))
+    if dataset is None:  # a base for other configs
+        frames, size = backbone.t_size, backbone.input_resolution
+    else:
+        frames = sampled_frames(dataset,
+                                cfg.model.type == 'Recognizer2D')
+        size = _frame_size(dataset.pipeline)
+    if cfg.model.type == 'Recognizer2D':
+        return 1, frames, channels, size, size
+    return 1, 1, channels, frames, size, size
+
+
+def sampled_frames(dataset: Dict[str, Any], segments: bool) -> int:
+    """Frames of one view.
+
+    Args:
+        dataset: Config of a dataset, with a pipeline.
+        segments: Whether its clips are segments of a view, as for
+            Recognizer2D, rather than views.
+
+    Raises:
+        ValueError: The pipeline samples no frames.
+    """
+    for step in dataset['pipeline']:
+        if 'Sample' in step['type']:
+            frames = step.get('clip_len', 1)
+            if not segments:
+                return frames
+            if dataset.get('modality') == 'Flow':
+                frames = 1  # one after the other, as channels
+            return frames * step.get('num_clips', 1)
+    raise ValueError('the pipeline must have a SampleFrames, got '
+                     f"{[step['type'] for step in dataset['pipeline']]}.")
+
+
+def _frame_size(pipeline: Sequence[Dict[str, Any]]) -> int:
+    size = None
+    for step in pipeline:
+        if step['type'] == 'Resize' and not step.get('keep_ratio', True):
+            size = step['scale'][0]
+        for option in ('crop_size', 'size'):
+            size = step.get(option, size)
+    if not isinstance(size, int):
+        raise ValueError('the pipeline must crop or resize frames to a '
+                         f'square, got {size!r}.')
+    return size
+
+
+def dataset_with_pipeline(cfg: Config,
+                          split: str) -> Optional[Dict[str, Any]]:
+    """The dataset of a config's dataloader, the first of several.
+
+    None if there is no such dataloader.
+    """
+    loader = cfg.get(f'{split}_dataloader')
+    if loader is None:
+        return None
+    dataset = loader.dataset
+    while 'pipeline' not in dataset:
+        dataset = dataset.get('dataset') or dataset.datasets[0]
     return dataset
 
 

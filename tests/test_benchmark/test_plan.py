@@ -3,7 +3,7 @@ import pytest
 from dsts_mmaction.benchmark.data_lists import Lists
 from dsts_mmaction.benchmark.plan import Protocol, host_config, plan_jobs
 from dsts_mmaction.benchmark.variants import VARIANTS
-from dsts_mmaction.benchmark.worker import count_flops
+from dsts_mmaction.benchmark.worker import clip_flops
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import build
 from tests.test_benchmark.host import write_clips, write_host
@@ -88,7 +88,7 @@ def test_flops_count_what_runs(tmp_path, one_thread):
     jobs = plan(tmp_path, ['baseline', 'dsts_joint', 'control_compute'],
                 Protocol(1, 1), lists=lists, root=root, num_classes=5)
     models = [build(job.config.model).float() for job in jobs]
-    flops = [count_flops(model, job.config)
+    flops = [clip_flops(model, job.config)
              for model, job in zip(models, jobs)]
     module, = dsts_modules(models[1])
     width, layers = module.mid_channels, module.num_layers

@@ -19,6 +19,7 @@ from dsts_mmaction.engine.upstream_downstream import (UpstreamLearner, half,
 from dsts_mmaction.models.placement import placement
 from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.unspecialized import dsts_modules
+from dsts_mmaction.utils.requirements import missing_package
 from tests.builders import randomize_dsts, samples
 from tests.families import (CONFIGS, FAMILIES, VIDEOS, VIEWS, RandomImages,
                             cut, first_that_trains, short_loader, write_clips)
@@ -52,9 +53,8 @@ def forward(model, x, mode):
     return model(x, samples(len(x)), mode=mode)
 
 
-def check(path, folder):
-    cfg, size, frames = cut(path)
-    init_default_scope('mmaction')
+def check(cfg, folder):
+    cfg, size, frames = cut(cfg)
     plain = MODELS.build(copy.deepcopy(cfg.model)).eval()
     special_cfg = specialize_config(cfg, DSTS)
     special = MODELS.build(special_cfg.model).eval()
@@ -185,7 +185,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_one_of_each_family(family, folder):
-    run(first_that_trains(family), folder)
+    run(Config.fromfile(first_that_trains(family)), folder)
 
 
 @pytest.mark.slow
@@ -193,16 +193,20 @@ def test_one_of_each_family(family, folder):
     'path', [path for paths in CONFIGS.values() for path in paths],
     ids=lambda path: path.stem)
 def test_all(path, folder):
-    run(path, folder)
+    run(Config.fromfile(path), folder)
 
 
-def run(path, folder):
-    family = path.parent.name
-    if family == 'tin':
-        pytest.importorskip('mmcv.ops', reason='tin needs the operators of '
-                            'the full mmcv')
-    backbone = Config.fromfile(path).model.backbone.type
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['timm.resnet50', 'torchvision.resnet50'])
+def test_tsn_over(name, folder):
+    cfg = Config.fromfile(first_that_trains('tsn'))
+    cfg.model.backbone = dict(type=name)
+    run(cfg, folder)
+
+
+def run(cfg, folder):
     init_default_scope('mmaction')
-    if MODELS.get(backbone) is None:
-        pytest.skip(f'{backbone} needs mmpretrain')
-    check(path, folder)
+    missing = missing_package(cfg)
+    if missing:
+        pytest.skip(missing)
+    check(cfg, folder)

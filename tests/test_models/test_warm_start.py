@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from dsts_mmaction.models.specialize import specialize_config
@@ -74,7 +75,7 @@ def predict(cfg, checkpoint, size, folder, work_dir):
           [pytest.mark.slow])]) for host in HOSTS])
 def test_predictions_are_those_of_the_plain_recognizer(
         host, folder, tmp_path, one_thread):
-    cfg, size, frames = cut(ROOT / host)
+    cfg, size, frames = cut(Config.fromfile(ROOT / host))
     checkpoint = train(cfg, size, frames, folder, tmp_path / 'plain')
     before = predict(cfg, checkpoint, size, folder, tmp_path / 'plain_test')
     after = predict(specialize_config(cfg), checkpoint, size, folder,
@@ -86,7 +87,7 @@ def test_predictions_are_those_of_the_plain_recognizer(
 def test_a_head_of_another_class_count_is_told_and_starts_anew(
         tmp_path, one_thread):
     folder = write_clips(tmp_path)
-    cfg, size, frames = cut(ROOT / HOSTS[0])
+    cfg, size, frames = cut(Config.fromfile(ROOT / HOSTS[0]))
     checkpoint = train(cfg, size, frames, folder, tmp_path / 'plain')
     cfg.model.cls_head.num_classes = 7
     scores = predict(specialize_config(cfg), checkpoint, size, folder,
