@@ -1,4 +1,8 @@
-"""Every config in the folder: it loads, builds, and trains what it should."""
+"""Every config in the folder: it loads, builds, and trains what it should.
+
+Those that fine-tune a host on a data set build in
+``test_fine_tuning_configs.py``: they are many, and large.
+"""
 from pathlib import Path
 
 import pytest
@@ -6,33 +10,14 @@ import torch
 from mmaction.registry import HOOKS, MODELS
 from mmaction.structures import ActionDataSample
 from mmcv.transforms import Compose
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 
 from dsts_mmaction.models.unspecialized import dsts_modules
+from tests.config_files import (CONFIGS, FINE_TUNING, SPECIALIZED, UDL,
+                                assert_grouped_once, load)
 
-ROOT = Path(__file__).parents[1] / 'configs'
-CONFIGS = sorted(
-    str(path.relative_to(ROOT)) for path in ROOT.rglob('*.py')
-    if '_base_' not in path.parts)
-UDL = [name for name in CONFIGS if '/dsts-udl-' in name]
-SPECIALIZED = [name for name in CONFIGS
-               if '/dsts-' in name and name not in UDL]
-
-
-def load(name):
-    cfg = Config.fromfile(ROOT / name)
-    init_default_scope(cfg.default_scope)
-    backbone = cfg.model.backbone
-    if backbone.get('pretrained'):  # the address of weights to download
-        backbone.pretrained = None
-    return cfg
-
-
-def groups_of(model, optim_wrapper):
-    return [[id(p) for p in group['params']]
-            for group in optim_wrapper.optimizer.param_groups]
+BUILT_HERE = [name for name in CONFIGS
+              if name not in UDL and name not in FINE_TUNING.values()]
 
 
 def test_there_are_configs():
@@ -54,7 +39,7 @@ def test_udl_variant_adds_the_hook_and_nothing_else(name):
     assert udl == joint
 
 
-@pytest.mark.parametrize('name', [n for n in CONFIGS if n not in UDL])
+@pytest.mark.parametrize('name', BUILT_HERE)
 def test_config_builds_and_groups_every_parameter_once(name):
     assert '.' not in Path(name).stem
     cfg = load(name)
@@ -65,13 +50,11 @@ def test_config_builds_and_groups_every_parameter_once(name):
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         Compose(cfg[loader].dataset.pipeline)
     assert 'test_pipeline' in cfg, 'inference_recognizer reads it'
-    ids = sum(groups_of(model, build_optim_wrapper(model, cfg.optim_wrapper)),
-              [])
-    assert sorted(ids) == sorted(
-        id(p) for p in model.parameters() if p.requires_grad)
+    assert_grouped_once(model, build_optim_wrapper(model, cfg.optim_wrapper))
 
 
-@pytest.mark.parametrize('name', SPECIALIZED)
+@pytest.mark.parametrize(
+    'name', [name for name in BUILT_HERE if name in SPECIALIZED])
 def test_every_dsts_parameter_moves_within_three_iterations(name):
     torch.manual_seed(0)
     cfg = load(name)

@@ -1,0 +1,49 @@
+# I3D-R50 from Kinetics-400. Augmentation, optimizer and batch are those of
+# MMAction2's Kinetics-400 recipe; sampling, schedule and rates are ours: half
+# its rate for the backbone, ten times that for the rest, which is new.
+_base_ = [
+    'mmaction::recognition/i3d/'
+    'i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb.py',
+    '../schedules/fine_tuning_30e.py', '../dsts.py'
+]
+
+model = dict(
+    # load_from brings all weights.
+    backbone=dict(pretrained=None, pretrained2d=False),
+    cls_head=dict(
+        _delete_=True,
+        type='DSTSHead',
+        head=_base_.model.cls_head,
+        dsts=_base_.dsts))
+
+# Spread over the whole video: clips are shorter than the parent's window.
+sampling = dict(type='UniformSample', clip_len=32)
+train_pipeline = [
+    sampling if step['type'] == 'SampleFrames' else step
+    for step in _base_.train_pipeline
+]
+val_pipeline, test_pipeline = ([
+    dict(sampling, test_mode=True) if step['type'] == 'SampleFrames' else step
+    for step in pipeline
+] for pipeline in (_base_.val_pipeline, _base_.test_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+train_cfg = _base_.fine_tuning.train_cfg
+param_scheduler = _base_.fine_tuning.param_scheduler
+default_hooks = _base_.fine_tuning.default_hooks
+
+optim_wrapper = dict(
+    constructor='DSTSOptimWrapperConstructor',
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
+    optimizer=dict(lr=0.05))
+
+load_from = (
+    'https://download.openmmlab.com/mmaction/v1.0/recognition/i3d/'
+    'i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb/'
+    'i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb_'
+    '20220812-e213c223.pth')
+
+# 8 GPUs x 8 clips
+auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -1,0 +1,49 @@
+# SlowOnly-R50 from Kinetics-400. Augmentation, optimizer and batch are those
+# of MMAction2's Kinetics-400 recipe; sampling, schedule and rates are ours:
+# its rate is for training from scratch, here half of it, and a tenth of that
+# for the backbone.
+_base_ = [
+    'mmaction::recognition/slowonly/'
+    'slowonly_r50_8xb16-8x8x1-256e_kinetics400-rgb.py',
+    '../schedules/fine_tuning_30e.py', '../dsts.py'
+]
+
+model = dict(
+    cls_head=dict(
+        _delete_=True,
+        type='DSTSHead',
+        head=_base_.model.cls_head,
+        dsts=_base_.dsts))
+
+# Spread over the whole video: clips are shorter than the parent's window.
+sampling = dict(type='UniformSample', clip_len=8)
+train_pipeline = [
+    sampling if step['type'] == 'SampleFrames' else step
+    for step in _base_.train_pipeline
+]
+val_pipeline, test_pipeline = ([
+    dict(sampling, test_mode=True) if step['type'] == 'SampleFrames' else step
+    for step in pipeline
+] for pipeline in (_base_.val_pipeline, _base_.test_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+train_cfg = _base_.fine_tuning.train_cfg
+param_scheduler = _base_.fine_tuning.param_scheduler
+default_hooks = _base_.fine_tuning.default_hooks
+
+optim_wrapper = dict(
+    constructor='DSTSOptimWrapperConstructor',
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
+    optimizer=dict(lr=0.1))
+
+# Trained from ImageNet, more accurate than the one from scratch.
+load_from = (
+    'https://download.openmmlab.com/mmaction/v1.0/recognition/slowonly/'
+    'slowonly_imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e_'
+    'kinetics400-rgb/slowonly_imagenet-pretrained-r50_8xb16-8x8x1-steplr-'
+    '150e_kinetics400-rgb_20220901-df42dc84.pth')
+
+# 8 GPUs x 16 clips
+auto_scale_lr = dict(enable=False, base_batch_size=128)

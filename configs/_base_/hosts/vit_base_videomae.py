@@ -1,0 +1,83 @@
+# ViT-B, pretrained by VideoMAE and fine-tuned on Kinetics-400. MMAction2 has
+# the test config only; what it does not say of training (pipelines, optimizer,
+# schedule, rates) is ours. No mixup and no cutmix: what tells look-alike
+# classes apart is small, and blending or pasting clips covers it.
+_base_ = [
+    'mmaction::recognition/videomae/'
+    'vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400.py',
+    '../schedules/fine_tuning_30e.py', '../dsts.py'
+]
+
+model = dict(
+    backbone=dict(drop_path_rate=0.1),
+    cls_head=dict(
+        _delete_=True,
+        type='DSTSHead',
+        head=_base_.model.cls_head,
+        layer='blocks.11',
+        channels=768,
+        tokens=dict(grid=(8, 14, 14)),
+        dsts=_base_.dsts))
+
+# Spread over the whole video: clips are shorter than the parent's window.
+train_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='UniformSample', clip_len=16),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='RandomResizedCrop'),
+    dict(type='Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs')
+]
+val_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='UniformSample', clip_len=16, test_mode=True),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 224)),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs')
+]
+test_pipeline = [
+    val_pipeline[1] if step['type'] == 'SampleFrames' else step
+    for step in _base_.test_pipeline
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(type='VideoDataset', pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='VideoDataset', pipeline=val_pipeline, test_mode=True))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+train_cfg = _base_.fine_tuning.train_cfg
+val_cfg = dict(type='ValLoop')
+param_scheduler = _base_.fine_tuning.param_scheduler
+default_hooks = _base_.fine_tuning.default_hooks
+
+optim_wrapper = dict(
+    constructor='DSTSOptimWrapperConstructor',
+    paramwise_cfg=dict(
+        constructor='LearningRateDecayOptimizerConstructor',
+        decay_rate=0.75,
+        decay_type='layer_wise',
+        num_layers=12),
+    optimizer=dict(
+        type='AdamW', lr=2.5e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    clip_grad=dict(max_norm=5, norm_type=2))
+
+load_from = (
+    'https://download.openmmlab.com/mmaction/v1.0/recognition/videomae/'
+    'vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400_20221013-860a3cd3.pth')
+
+# 8 GPUs x 8 clips
+auto_scale_lr = dict(enable=False, base_batch_size=64)

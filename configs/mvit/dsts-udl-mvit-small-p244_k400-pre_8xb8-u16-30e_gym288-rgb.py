@@ -1,0 +1,4 @@
+_base_ = [
+    'dsts-mvit-small-p244_k400-pre_8xb8-u16-30e_gym288-rgb.py',
+    '../_base_/upstream_downstream.py'
+]

@@ -1,0 +1,4 @@
+_base_ = [
+    'dsts-swin-base-p244-w877_k400-pre_8xb8-amp-u32-30e_sthv2-rgb.py',
+    '../_base_/upstream_downstream.py'
+]
