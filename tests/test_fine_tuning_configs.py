@@ -5,6 +5,7 @@ host is built here; all of them under ``make test-all``.
 """
 import itertools
 import re
+import runpy
 from pathlib import Path
 
 import mmaction
@@ -71,6 +72,18 @@ def test_every_host_has_a_config_for_every_data_set():
     for kind, expected in (('hosts', HOSTS), ('datasets', DATA)):
         found = {path.stem for path in (ROOT / '_base_' / kind).glob('*.py')}
         assert set(expected) == found - {'video_lists'}
+
+
+def test_they_are_listed_in_the_docs():
+    root = ROOT.parent
+    document = runpy.run_path(str(root / 'tools' / 'list_configs.py'))[
+        'document']()
+    text = (root / 'docs' / 'configs.md').read_text()
+    assert text == document, (
+        'run tools/list_configs.py --out docs/configs.md')
+    for name in FINE_TUNING.values():
+        for each in (name, name.replace('/dsts-', '/dsts-udl-')):
+            assert f'(../configs/{each})' in text
 
 
 @pytest.mark.parametrize('host, data', FINE_TUNING)
