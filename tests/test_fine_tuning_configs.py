@@ -122,7 +122,7 @@ def test_its_name_says_batch_clip_and_epochs(host, data):
         sampling = next(
             step for step in cfg[f'{split}_dataloader'].dataset.pipeline
             if 'Sample' in step.type)
-        # On short videos, no window of consecutive frames that would loop.
+        # No window of consecutive frames, which would loop in short videos.
         assert sampling.type == ('SampleFrames' if sampling.clip_len == 1
                                  else 'UniformSample')
         assert frames in (sampling.clip_len, sampling.get('num_clips'))

@@ -88,7 +88,8 @@ classifier, which has other classes, and of DSTS, which starts as the identity.
   and what is ours is said in the first lines of each file of
   [`_base_/hosts`](../configs/_base_/hosts).
 - Frames are spread over the whole clip: these clips last one to six seconds,
-  and a window of consecutive frames made for Kinetics would loop.
+  and a window made for the ten seconds of Kinetics would loop in the short
+  ones and cut the long ones.
 - A horizontal flip is used where no class names left or right, so not on
   Something-Something V2, nor by MViTv2-S. There is no mixup and no cutmix,
   which blend what look-alike classes differ in, and no RandAugment, which

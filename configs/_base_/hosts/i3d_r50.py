@@ -16,7 +16,8 @@ model = dict(
         head=_base_.model.cls_head,
         dsts=_base_.dsts))
 
-# Spread over the whole video: clips are shorter than the parent's window.
+# Spread over the whole video: the parent's window would loop in a short one
+# and cut a long one.
 sampling = dict(type='UniformSample', clip_len=32)
 train_pipeline = [
     sampling if step['type'] == 'SampleFrames' else step

@@ -1,7 +1,7 @@
 # UniFormerV2-B from CLIP, Kinetics-710 and Kinetics-400. Pipelines and
 # optimizer are those of MMAction2's recipe for Moments in Time, which starts
 # from the same; batch, schedule and rates are ours: its rate for the backbone,
-# ten times that for the rest, which is new.
+# though for a quarter of the clips, ten times that for the rest, which is new.
 _base_ = [
     'mmaction::recognition/uniformerv2/'
     'uniformerv2-base-p16-res224_clip-kinetics710-kinetics-k400-pre_'

@@ -19,7 +19,8 @@ model = dict(
         tokens=dict(grid=(8, 14, 14)),
         dsts=_base_.dsts))
 
-# Spread over the whole video: clips are shorter than the parent's window.
+# Spread over the whole video: the parent's window would loop in a short one
+# and cut a long one.
 train_pipeline = [
     dict(type='DecordInit'),
     dict(type='UniformSample', clip_len=16),
