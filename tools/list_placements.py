@@ -153,9 +153,10 @@ def read_results(path: Path) -> Dict[str, Optional[str]]:
 
 def configs() -> List[Tuple[str, str, Config]]:
     """Family, name and config of all that the table is about."""
-    paths = sorted(ROOT.glob('*/*.py'))
-    found = [(path.parent.name, path.stem, Config.fromfile(path))
-             for path in paths]
+    paths = [path for family in sorted(ROOT.iterdir())
+             for path in sorted(family.rglob('*.py'))]
+    found = [(path.relative_to(ROOT).parts[0], path.stem,
+              Config.fromfile(path)) for path in paths]
     for package in ('timm', 'torchvision'):
         cfg = next(cfg for family, _, cfg in found if family == 'tsn')
         cfg = Config(cfg.to_dict())

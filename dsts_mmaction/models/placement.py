@@ -56,7 +56,7 @@ def _place(model: Dict[str, Any]) -> Dict[str, Any]:
     head, backbone = model.cls_head, model.backbone
     name = str(backbone.get('type'))
     if name.startswith(OTHER_PACKAGES):
-        return _resnet_of_another_package(name, head.get('in_channels'))
+        return _of_another_package(name, head.get('in_channels'))
     if model.get('neck') is not None:
         return _before_neck(model.neck)
     layer = LAYERS.get(name)
@@ -150,12 +150,24 @@ def _before_neck(neck: Dict[str, Any]) -> Dict[str, Any]:
     return dict(layer='layer4', channels=channels[-1])
 
 
-def _resnet_of_another_package(name: str,
-                               channels: Optional[int]) -> Dict[str, Any]:
-    if 'resne' not in name or not isinstance(channels, int):
-        raise ValueError(f'model.backbone is {name}: give layer and channels '
-                         'of DSTSHead by hand.')
-    return dict(layer='layer4', channels=channels)
+#: Of models that timm and torchvision have, by the start of their names:
+#: the layer that gives what Recognizer2D averages.
+OTHER_LAYERS: Dict[str, Dict[str, Any]] = {
+    **{f'{package}.{name}': dict(layer='layer4')
+       for package in ('timm', 'torchvision')
+       for name in ('resne', 'wide_resne', 'seresne')},
+    **{f'torchvision.{name}': dict(layer='features')
+       for name in ('convnext', 'densenet', 'efficientnet', 'mobilenet')},
+    'timm.swin_': dict(layer='norm', tokens=dict(channels_last=True)),
+}
+
+
+def _of_another_package(name: str, channels: Optional[int]) -> Dict[str, Any]:
+    for start, place in OTHER_LAYERS.items():
+        if name.startswith(start) and isinstance(channels, int):
+            return dict(place, channels=channels)
+    raise ValueError(f'model.backbone is {name}: give layer and channels of '
+                     'DSTSHead by hand.')
 
 
 def _segments(cfg: Config) -> Dict[str, int]:

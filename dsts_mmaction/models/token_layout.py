@@ -21,6 +21,8 @@ class TokenLayout:
             are.
         sequence_first: Whether the shape is (tokens, B, C) instead of
             (B, tokens, C).
+        channels_last: Whether the layer gives no tokens but maps of shape
+            (B, H, W, C).
 
     Raises:
         ValueError: An option is not allowed.
@@ -29,6 +31,7 @@ class TokenLayout:
     order: str = 'thw'
     class_tokens: int = 0
     sequence_first: bool = False
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         if self.grid is not None and (

@@ -61,16 +61,19 @@ def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
 
 
 def without_weights(cfg: Config) -> Config:
-    """A config whose recognizer builds, and starts, without a checkpoint."""
+    """A config whose recognizer builds and starts without a checkpoint."""
     cfg = copy.deepcopy(cfg)
     backbone = cfg.model.backbone
-    for part in (backbone, *(backbone.get(f'{speed}_pathway')
-                             for speed in ('slow', 'fast'))):
-        for option in ('pretrained', 'clip_pretrained', 'pretrained2d'):
-            if part is not None and part.get(option):
-                part[option] = (None if option == 'pretrained' else False)
-    for option in ('init_cfg', 'pretrained_type'):
-        backbone.pop(option, None)
+    for part in (backbone, backbone.get('slow_pathway'),
+                 backbone.get('fast_pathway'), cfg.model.get('cls_head')):
+        for option, value in (('pretrained', None), ('pretrained2d', False),
+                              ('pretrained_type', None),
+                              ('clip_pretrained', False)):
+            if part and part.get(option):
+                part[option] = value
+        init = (part or {}).get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            del part['init_cfg']
     return cfg
 
 

@@ -270,3 +270,33 @@ def test_places_that_have_to_be_given(model, message):
                cls_head=dict(type='I3DHead', in_channels=8))
     with pytest.raises(ValueError, match=message):
         specialize_config(Config(dict(model={**cfg, **model})), DSTS)
+
+
+def test_maps_with_channels_last():
+    place = dict(layer='layer4', channels=512)
+    usual = build(specialize(tsm(), **place)).eval()
+    special = build(specialize(
+        tsm(), tokens=dict(channels_last=True), **place)).eval()
+    special.load_state_dict(usual.state_dict())
+    for model in (usual, special):
+        torch.manual_seed(0)
+        randomize_dsts(model)
+    # Its layer as one that gives (B, H, W, C), around DSTSHead's hook.
+    layer = special.backbone.layer4
+    layer.register_forward_hook(lambda *call: call[2].movedim(1, -1),
+                                prepend=True)
+    layer.register_forward_hook(lambda *call: call[2].movedim(-1, 1))
+    x = clips(tsm())
+    torch.testing.assert_close(logits(special, x), logits(usual, x))
+
+
+@pytest.mark.parametrize('name, place', [
+    ('timm.resnext50_32x4d', dict(layer='layer4')),
+    ('torchvision.densenet121', dict(layer='features')),
+    ('timm.swin_base_patch4_window7_224',
+     dict(layer='norm', tokens=dict(channels_last=True)))])
+def test_places_in_backbones_of_other_packages(name, place):
+    cfg = Config(dict(model=dict(
+        type='Recognizer3D', backbone=dict(type=name),
+        cls_head=dict(type='I3DHead', in_channels=24))))
+    assert placement(cfg) == dict(place, channels=24)

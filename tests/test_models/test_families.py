@@ -4,6 +4,7 @@ what DSTS does, one iteration trains with UDL, one prediction runs.
 One config of each family here; all of them under ``make test-all``.
 """
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.unspecialized import dsts_modules
 from dsts_mmaction.utils.requirements import missing_package
 from tests.builders import randomize_dsts, samples
-from tests.families import (CONFIGS, FAMILIES, VIDEOS, VIEWS, RandomImages,
-                            cut, first_that_trains, short_loader, write_clips)
+from tests.families import (BROKEN, CONFIGS, FAMILIES, VIDEOS, VIEWS,
+                            RandomImages, cut, first_that_trains,
+                            short_loader, write_clips)
 from tests.runners import UDL, RandomClips, loader, logged, upstream
 
 DSTS = dict(num_neurons=3, num_layers=2, mid_channels=8)
@@ -96,8 +98,7 @@ def check(cfg, folder):
             without &= learning_nothing(cfg, special, size, frames)
     assert not without
     check_iteration(special_cfg, special, size, frames, folder)
-    if cfg.model.type != 'RecognizerOmni':  # batches of images and videos
-        check_upstream_step(cfg, special, size, frames)
+    check_upstream_step(cfg, special, size, frames)
 
 
 def check_prediction(cfg, plain, special, size, folder):
@@ -138,6 +139,9 @@ def check_iteration(cfg, model, size, frames, folder):
         custom_hooks=[UDL], default_scope='mmaction', log_level='WARNING',
         default_hooks=dict(checkpoint=None), randomness=dict(seed=0),
         experiment_name=f'{folder.name}_{id(model)}')
+    if cfg.model.backbone.type == 'MobileOneTSM':
+        # It would load a checkpoint, and has no other way.
+        model.backbone.init_weights = lambda: None
     before = upstream(runner)
     runner.train()
     assert runner.iter == 1
@@ -206,7 +210,7 @@ def test_tsn_over(name, folder):
 
 def run(cfg, folder):
     init_default_scope('mmaction')
-    missing = missing_package(cfg)
-    if missing:
-        pytest.skip(missing)
+    reason = missing_package(cfg) or BROKEN.get(Path(cfg.filename).stem)
+    if reason:
+        pytest.skip(reason)
     check(cfg, folder)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Sequence, Tuple
 
 import torch
+from mmaction.models.recognizers import RecognizerOmni
 from mmengine.model import merge_dict
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -175,8 +176,11 @@ class RecognizerTail(Tail):
 
 def _forward(recognizer: nn.Module, data: Dict[str, Any]) -> None:
     buffers = {n: b.clone() for n, b in recognizer.named_buffers()}
+    args: Tuple = ()
+    if isinstance(recognizer, RecognizerOmni):
+        args, data = (data, ), {}  # it takes the batch of each source whole
     with torch.no_grad():
-        functional_call(recognizer, buffers, (), dict(data, mode='loss'))
+        functional_call(recognizer, buffers, args, dict(data, mode='loss'))
 
 
 def make_tail(recognizer: nn.Module) -> Tail:

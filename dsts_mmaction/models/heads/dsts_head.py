@@ -199,9 +199,12 @@ class DSTSHead(BaseModule):
             clips = self.tokens.to_clips(features, self.layer, grid)
             clips, self._layer_losses = self.dsts(clips)
             return self.tokens.from_clips(clips, features)
+        if self.tokens.channels_last:
+            features = features.movedim(-1, 1)
         features, self._layer_losses = self.dsts(
             features, self._frames_per_view(self._num_segs))
-        return features
+        return (features.movedim(1, -1) if self.tokens.channels_last else
+                features)
 
     def _count_frames(self, recognizer: nn.Module, args: Tuple,
                       kwargs: Dict[str, Any]) -> None:
