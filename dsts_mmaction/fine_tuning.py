@@ -49,7 +49,8 @@ def fine_tuning_config(cfg: Config,
                        lists: Dict[str, str],
                        data_root: str,
                        epochs: Optional[int] = None,
-                       gpus: int = 1) -> Tuple[Config, List[str]]:
+                       gpus: int = 1,
+                       flip: bool = True) -> Tuple[Config, List[str]]:
     """Turn a recognizer's config to one's own classes and videos.
 
     Classes, lists and paths are set everywhere; the learning rate is scaled
@@ -65,24 +66,28 @@ def fine_tuning_config(cfg: Config,
         epochs: Length of the training, its schedule stretched. By default
             the config's.
         gpus: Devices that it will be trained on.
+        flip: Whether training clips are flipped, if the config does so.
 
     Returns:
         The config, and remarks that its user should read.
 
     Raises:
-        ValueError: The config does not train by epochs, though ``epochs`` is
-            given.
+        ValueError: The config does not train, or not on one list of videos;
+            or not by epochs, though ``epochs`` is given.
     """
+    _check_config(cfg)
     cfg = copy.deepcopy(cfg)
     remarks: List[str] = []
     set_everywhere(cfg.model, 'num_classes', num_classes)
+    if (cfg.model.cls_head.get('init_cfg') or {}).get('type') == 'Pretrained':
+        del cfg.model.cls_head['init_cfg']  # a head of other classes
     lists = {'test': lists['val'], **lists}
     for split in SPLITS:
         set_data(cfg, split, _below(lists[split], data_root), data_root)
         set_everywhere(cfg[f'{split}_dataloader'], 'num_classes', num_classes)
     for split in ('val', 'test'):
         set_everywhere(cfg[f'{split}_evaluator'], 'num_classes', num_classes)
-    _check_flips(cfg, remarks)
+    _check_flips(cfg, flip, remarks)
     if epochs is not None:
         cfg = stretch_schedule(cfg, epochs)
     _scale_lr(cfg, gpus, remarks)
@@ -95,13 +100,37 @@ def _below(path: str, root: str) -> str:
     return os.path.abspath(path) if relative.startswith('..') else relative
 
 
-def _check_flips(cfg: Config, remarks: List[str]) -> None:
+def _check_config(cfg: Config) -> None:
+    missing = [name for name in (
+        *(f'{split}_dataloader' for split in SPLITS), 'val_evaluator',
+        'test_evaluator', 'optim_wrapper', 'train_cfg') if name not in cfg]
+    if missing:
+        raise ValueError(
+            f'the config does not train, it has no {", ".join(missing)}: '
+            'give one that does. For X3D and VideoMAE, MMAction2 has none; '
+            "docs/configs.md lists this repository's.")
+    if cfg.model.type == 'RecognizerOmni':
+        raise ValueError('model.type is RecognizerOmni, which trains on '
+                         'images and videos at a time: give the config of a '
+                         'recognizer of videos.')
+    for split in SPLITS:
+        dataset = innermost_dataset(cfg, split)
+        if dataset.type == 'RawframeDataset':
+            raise ValueError(
+                f'{split}_dataloader.dataset is a RawframeDataset, which '
+                'reads folders of images: give a config that reads videos '
+                '(VideoDataset).')
+
+
+def _check_flips(cfg: Config, flip: bool, remarks: List[str]) -> None:
     """A flip that swaps labels knows the classes of another data set."""
     dataset = innermost_dataset(cfg, 'train')
     kept: List[Dict[str, Any]] = []
     for step in dataset.pipeline:
         if step.type != 'Flip':
             kept.append(step)
+        elif not flip:
+            continue
         elif step.get('flip_label_map'):
             remarks.append(
                 'Flip is left out: its flip_label_map swaps the labels of '
@@ -110,8 +139,9 @@ def _check_flips(cfg: Config, remarks: List[str]) -> None:
             kept.append(step)
             if step.get('flip_ratio', 0.5):
                 remarks.append(
-                    'Training clips are flipped: remove Flip if classes name '
-                    'left and right, or clockwise and counter-clockwise.')
+                    'Training clips are flipped. If classes name left and '
+                    'right, or clockwise and counter-clockwise, give '
+                    '--no-flip.')
     dataset.pipeline = kept
 
 

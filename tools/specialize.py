@@ -19,8 +19,10 @@ from dsts_mmaction.benchmark.variants import count_parameters
 from dsts_mmaction.fine_tuning import check_data, fine_tuning_config
 from dsts_mmaction.models.placement import channels_at, placement
 from dsts_mmaction.models.specialize import specialize_config
+from dsts_mmaction.utils.configs import without_weights, zoo_checkpoint
 from dsts_mmaction.utils.inheriting import load_as_base, write_inheriting
-from dsts_mmaction.utils.requirements import missing_package
+from dsts_mmaction.utils.requirements import (missing_for_training,
+                                              missing_package)
 
 ORDERS: Dict[str, Optional[int]] = {'off': None, '1': 1, '2': 2}
 
@@ -59,9 +61,15 @@ def parse_args() -> argparse.Namespace:
     data.add_argument('--ann-val', metavar='LIST')
     data.add_argument('--ann-test', metavar='LIST',
                       help='default: that of --ann-val')
+    data.add_argument('--no-flip', action='store_true',
+                      help='do not flip training clips: classes name left '
+                      'and right, or clockwise and counter-clockwise')
     more = parser.add_argument_group('training')
     more.add_argument('--load-from', metavar='CHECKPOINT',
-                      help='of the plain recognizer; training starts there')
+                      help='of the plain recognizer; training starts there '
+                      '(default: with your own data and a config of '
+                      "MMAction2, MMAction2's weights for it; none: as the "
+                      'config has it)')
     more.add_argument('--epochs', type=int,
                       help="default: the config's; with your own data only")
     more.add_argument('--gpus', type=int, default=1,
@@ -82,9 +90,11 @@ def own_data(args: argparse.Namespace) -> Optional[Dict[str, str]]:
         '--ann-train': args.ann_train, '--ann-val': args.ann_val}
     missing = [name for name, value in required.items() if value is None]
     if len(missing) == len(required) and args.ann_test is None:
-        if args.epochs is not None:
-            raise ValueError('--epochs needs your own data: '
-                             f'{", ".join(missing)}.')
+        for option, is_given in (('--epochs', args.epochs is not None),
+                                 ('--no-flip', args.no_flip)):
+            if is_given:
+                raise ValueError(f'{option} needs your own data: '
+                                 f'{", ".join(missing)}.')
         return None
     if missing:
         raise ValueError('your own data need '
@@ -99,6 +109,22 @@ def own_data(args: argparse.Namespace) -> Optional[Dict[str, str]]:
     if args.ann_test is not None:
         lists['test'] = args.ann_test
     return lists
+
+
+def starting_checkpoint(args: argparse.Namespace,
+                        own_data: bool) -> Optional[str]:
+    """What training starts from; None if the config decides.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    if args.load_from is None and own_data:
+        return zoo_checkpoint(args.config)
+    if args.load_from in (None, 'none'):
+        return None
+    if '://' not in args.load_from and not os.path.isfile(args.load_from):
+        raise ValueError(f'--load-from {args.load_from} does not exist.')
+    return args.load_from
 
 
 def specialize(args: argparse.Namespace, console: Console) -> Path:
@@ -118,14 +144,12 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
     if out.exists() and not args.force:
         raise ValueError(f'{out} exists: give --force to replace it, or '
                          'another --out.')
-    if args.load_from and '://' not in args.load_from and not os.path.isfile(
-            args.load_from):
-        raise ValueError(f'--load-from {args.load_from} does not exist.')
+    load_from = starting_checkpoint(args, lists is not None)
 
     base = load_as_base(args.config)
     init_default_scope('mmaction')
-    missing = missing_package(base)
-    remarks = [f'{missing}, which is not installed.'] if missing else []
+    missing = [missing_package(base), missing_for_training(base)]
+    remarks = [f'{what}, which is not installed.' for what in missing if what]
     cfg = base
     if lists is not None:
         sizes = check_data(lists, args.data_root, args.num_classes)
@@ -133,17 +157,21 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
             f'{split} {size}' for split, size in sizes.items()))
         cfg, more = fine_tuning_config(
             base, args.num_classes, lists, args.data_root, args.epochs,
-            args.gpus)
+            args.gpus, not args.no_flip)
         remarks += more
     dsts: Dict[str, Any] = dict(num_neurons=args.num_neurons,
                                 num_layers=args.num_layers)
     if args.mid_channels is not None:
         dsts['mid_channels'] = args.mid_channels
+    if load_from:
+        # Or other weights would be loaded, maybe from the network, before.
+        cfg = without_weights(cfg)
+        cfg.load_from = load_from
+        if load_from != args.load_from:
+            remarks.append(f'Training starts from {load_from}.')
     place = placement(cfg)
     added = count_parameters(dsts, channels_at(cfg, place))
     cfg = specialize_config(cfg, dsts, ORDERS[args.udl], place=place)
-    if args.load_from:
-        cfg.load_from = args.load_from
     write_inheriting(out, args.config, base, cfg,
                      'Written by tools/specialize.py.')
     console.print(f'Parameters of DSTS: {added / 1e6:.2f} M')

@@ -1,9 +1,11 @@
 """Reading, changing and comparing configs."""
 import copy
 import os
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.utils import get_installed_path
 
 # MMEngine marks with it what comes from the config of another package.
@@ -40,6 +42,29 @@ def find_config(name: str) -> str:
 def load_config(name: str) -> Config:
     """Read the config that :func:`find_config` finds."""
     return Config.fromfile(find_config(name))
+
+
+def zoo_checkpoint(name: str) -> Optional[str]:
+    """Address of the weights that a package has for one of its configs.
+
+    Args:
+        name: As for :func:`find_config`.
+
+    Returns:
+        What the metafile beside the config says; None for a config that is a
+        file of one's own, or that has no weights.
+    """
+    if '::' not in name:
+        return None
+    path = Path(find_config(name))
+    # Two metafile entries of mmaction2 1.2.0 lack the suffix.
+    for metafile in (path.parent / 'metafile.yml',
+                     path.parent.parent / 'metafile.yml'):
+        for model in load(metafile)['Models'] if metafile.exists() else ():
+            if (Path(model['Config']).name in (path.name, path.stem)
+                    and 'Weights' in model):
+                return model['Weights']
+    return None
 
 
 def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:

@@ -66,7 +66,7 @@ def inheriting_text(reference: str, base: Config, cfg: Config,
     body = ''.join(f'{key} = {text}\n' for key, text in changes.items())
     body, _ = FormatCode(body, style_config=STYLE)
     # An empty line between the parts, as in MMAction2's configs.
-    body = re.sub(r'\n(?=[a-z_]+ = (dict|\[))', '\n\n', body)
+    body = re.sub(r'\n(?=[a-z_]+ = )', '\n\n', body)
     head = ''.join(f'# {line}\n' for line in comment.splitlines())
     return f'{head}_base_ = {reference!r}\n\n{body.lstrip()}'
 

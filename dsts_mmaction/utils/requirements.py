@@ -1,11 +1,14 @@
-"""Packages that some recognizers need and an installation may not have."""
+"""Packages that some configs need and an installation may not have."""
 from importlib.util import find_spec
 from typing import Optional
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from .configs import dataset_with_pipeline
+
 PREFIXES = ('timm', 'torchvision', 'mmpretrain', 'mmcls')
+TRANSFORMS = dict(PytorchVideoWrapper='pytorchvideo', Imgaug='imgaug')
 
 
 def missing_package(cfg: Config) -> Optional[str]:
@@ -29,3 +32,13 @@ def missing_package(cfg: Config) -> Optional[str]:
         # MMAction2 registers these where it can import mmpretrain.
         missing = None if MODELS.get(name) else 'mmpretrain'
     return missing and f'{name} needs {missing}'
+
+
+def missing_for_training(cfg: Config) -> Optional[str]:
+    """As :func:`missing_package`, for the steps of the training pipeline."""
+    dataset = dataset_with_pipeline(cfg, 'train') or dict(pipeline=[])
+    for step in dataset['pipeline']:
+        package = TRANSFORMS.get(step['type'])
+        if package is not None and find_spec(package) is None:
+            return f"{step['type']} of the training pipeline needs {package}"
+    return None

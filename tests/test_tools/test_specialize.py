@@ -7,13 +7,15 @@ import pytest
 from mmengine.config import Config
 
 from dsts_mmaction.fine_tuning import fine_tuning_config
-from dsts_mmaction.utils.configs import load_config
+from dsts_mmaction.utils.configs import load_config, zoo_checkpoint
 from dsts_mmaction.utils.inheriting import load_as_base
 from tests.test_benchmark.host import write_clips, write_host
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 TSM = ('mmaction::recognition/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e'
        '_sthv2-rgb.py')
+VIDEOMAE = ('mmaction::recognition/videomae/vit-base-p16_videomae-k400-pre_'
+            '16x4x1_kinetics-400.py')
 
 
 def run(*args, tool='specialize.py', cwd=None):
@@ -77,6 +79,8 @@ def test_mistakes_are_one_sentence_and_write_nothing(data, tmp_path):
              f'{root}/videos/gone.mp4, does not exist'),
             (['tiny.py', *data, '--data-root', tmp_path, '--ann-train',
               'notes.txt'], 'notes.txt, cannot be read by decord'),
+            (['tiny.py', '--no-flip'], '--no-flip needs your own data'),
+            ([VIDEOMAE, *data], 'does not train, it has no train_dataloader'),
             (['tiny.py', '--load-from', 'no.pth'], '--load-from no.pth')):
         done = run(*args, cwd=tmp_path)
         assert done.returncode == 1, (args, done.stdout)
@@ -127,3 +131,65 @@ def test_without_a_batch_size_the_learning_rate_stays(tmp_path):
     tuned, remarks = fine_tuning_config(cfg, 4, lists, '.', gpus=8)
     assert tuned.optim_wrapper == cfg.optim_wrapper
     assert 'as it was' in remarks[0]
+
+
+@pytest.mark.parametrize('name, message', [
+    ('tanet/tanet_imagenet-pretrained-r50_8xb8-1x1x8-50e_sthv1-rgb.py',
+     'train_dataloader.dataset is a RawframeDataset'),
+    ('omnisource/slowonly_r50_8xb16-8x8x1-256e_imagenet-kinetics400-rgb.py',
+     'model.type is RecognizerOmni'),
+    ('slowonly/slowonly_imagenet-pretrained-r50_32xb8-8x8x1-steplr-150e_'
+     'kinetics710-rgb.py', 'must read one annotation list')])
+def test_configs_that_are_not_for_one_list_of_videos(name, message):
+    cfg = load_config(f'mmaction::recognition/{name}')
+    with pytest.raises(ValueError, match=message):
+        fine_tuning_config(cfg, 4, dict(train='a', val='b'), '.')
+
+
+def test_flips_can_be_left_out():
+    cfg = load_config(TSM)
+    tuned, _ = fine_tuning_config(
+        cfg, 4, dict(train='a', val='b'), '.', flip=False)
+    steps = [step.type for step in cfg.train_pipeline]
+    assert 'Flip' in steps
+    assert [step.type for step in tuned.train_dataloader.dataset.pipeline] == [
+        step for step in steps if step != 'Flip']
+
+
+def test_training_starts_from_the_weights_of_mmaction(data, tmp_path):
+    out = tmp_path / 'out.py'
+    done = run(TSM, *data, '--out', out)
+    assert done.returncode == 0, done.stderr
+    cfg = Config.fromfile(out)
+    assert cfg.load_from.startswith('https://') and cfg.load_from.endswith(
+        '.pth') and 'tsm_imagenet-pretrained-r50_8xb16-1x1x8' in cfg.load_from
+    assert f'Training starts from {cfg.load_from}' in done.stdout
+    # Nothing else is downloaded.
+    assert cfg.model.backbone.pretrained is None
+    done = run(TSM, *data, '--out', out, '--force', '--load-from', 'none')
+    assert done.returncode == 0, done.stderr
+    cfg = Config.fromfile(out)
+    assert cfg.load_from is None and cfg.model.backbone.pretrained
+
+
+def test_weights_are_found_where_the_metafile_spells_the_name_otherwise():
+    folder = 'mmaction::recognition/tsm/'
+    for name in ('tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb',
+                 'tsm_imagenet-pretrained-r50_8xb16-1x1x8-100e_kinetics400-'
+                 'rgb'):
+        assert f'/{name}/' in zoo_checkpoint(f'{folder}{name}.py')
+    assert zoo_checkpoint(
+        'mmaction::recognition/tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_'
+        'kinetics400-rgb.py') != zoo_checkpoint(
+        'mmaction::recognition/tpn/tpn-slowonly_imagenet-pretrained-r50_8xb8-'
+        '8x8x1-150e_kinetics400-rgb.py')
+    assert zoo_checkpoint('my.py') is None
+
+
+def test_a_head_of_other_classes_is_not_loaded_from_a_checkpoint():
+    cfg = load_config(
+        'mmaction::recognition/uniformerv2/uniformerv2-base-p16-res224_clip-'
+        'kinetics710-pre_8xb32-u8_kinetics400-rgb.py')
+    assert cfg.model.cls_head.init_cfg.type == 'Pretrained'
+    tuned, _ = fine_tuning_config(cfg, 4, dict(train='a', val='b'), '.')
+    assert 'init_cfg' not in tuned.model.cls_head
