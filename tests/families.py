@@ -18,7 +18,8 @@ from mmengine.config import Config
 from torch.utils.data import Dataset
 
 from dsts_mmaction.datasets.synthdive.writer import write_video
-from dsts_mmaction.utils.configs import (dataset_with_pipeline, view_shape,
+from dsts_mmaction.utils.configs import (dataset_with_pipeline,
+                                         set_everywhere, view_shape,
                                          without_weights)
 
 ROOT = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
@@ -65,6 +66,11 @@ def cut(cfg):
         patch = backbone.get('patch_size', 16)
         size = 2 * patch if isinstance(patch, int) else SIZE
         backbone[option] = size
+    if 'num_classes' in cfg.model.cls_head:
+        # mvit-large for Something-Something V2 blends labels of Kinetics, so
+        # that the plain recognizer does not train.
+        set_everywhere(cfg.model.get('data_preprocessor'), 'num_classes',
+                       cfg.model.cls_head.num_classes)
     shape = view_shape(cfg)
     return cfg, size, shape[1 if cfg.model.type == 'Recognizer2D' else 3]
 

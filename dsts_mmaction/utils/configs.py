@@ -92,13 +92,14 @@ def without_weights(cfg: Config) -> Config:
     for part in (backbone, backbone.get('slow_pathway'),
                  backbone.get('fast_pathway'), cfg.model.get('cls_head')):
         for option, value in (('pretrained', None), ('pretrained2d', False),
-                              ('pretrained_type', None),
-                              ('clip_pretrained', False)):
+                              ('pretrained_type', None)):
             if part and part.get(option):
                 part[option] = value
         init = (part or {}).get('init_cfg')
         if isinstance(init, dict) and init.get('type') == 'Pretrained':
             del part['init_cfg']
+    if backbone.type == 'UniFormerV2':
+        backbone.clip_pretrained = False  # it is True by default
     return cfg
 
 

@@ -139,7 +139,7 @@ def check_iteration(cfg, model, size, frames, folder):
         custom_hooks=[UDL], default_scope='mmaction', log_level='WARNING',
         default_hooks=dict(checkpoint=None), randomness=dict(seed=0),
         experiment_name=f'{folder.name}_{id(model)}')
-    if cfg.model.backbone.type == 'MobileOneTSM':
+    if type(model.backbone).__name__ == 'MobileOneTSM':
         # It would load a checkpoint, and has no other way.
         model.backbone.init_weights = lambda: None
     before = upstream(runner)
