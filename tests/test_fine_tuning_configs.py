@@ -3,22 +3,27 @@
 What can be read off a config is checked for all of them. One data set of each
 host is built here; all of them under ``make test-all``.
 """
+import copy
 import itertools
 import re
 import runpy
 from pathlib import Path
 
 import mmaction
+import numpy as np
 import pytest
 import torch
 from mmaction.registry import METRICS, MODELS
 from mmcv.transforms import Compose
 from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
 
 from dsts_mmaction.models.placement import placement
 from dsts_mmaction.models.unspecialized import dsts_modules
-from dsts_mmaction.utils.configs import SCOPE
+from dsts_mmaction.utils.configs import SCOPE, set_everywhere
 from tests.config_files import FINE_TUNING, ROOT, assert_grouped_once, load
+from tests.families import cut, short_loader, write_clips
+from tests.runners import logged
 
 MIM = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
 HOSTS = ('i3d_r50', 'mvit_small', 'slowfast_r50', 'slowonly_r50', 'swin_base',
@@ -233,3 +238,38 @@ def test_it_builds_and_the_backbone_learns_slower(host):
     key for key in FINE_TUNING if BUILT.get(key[0]) != key[1]])
 def test_the_others_build_too(host, data):
     check_it_builds(host, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('variant', ['dsts', 'dsts-udl'])
+@pytest.mark.parametrize('host', HOSTS)
+def test_it_trains_and_tests_from_a_checkpoint(host, variant, tmp_path):
+    """Of the plain recognizer, with Kinetics' classes, on small frames."""
+    name = FINE_TUNING[host, BUILT[host]].replace('/dsts-', f'/{variant}-')
+    cfg = load(name)
+    # AMP on a CPU: bfloat16 overflows in some convolutions of small frames.
+    cfg.optim_wrapper.type = 'OptimWrapper'
+    plain, size, _ = cut(plain_twin(copy.deepcopy(cfg)))
+    cfg.model = dict(plain.model, cls_head=dict(
+        type='DSTSHead', head=plain.model.cls_head, dsts=cfg.dsts,
+        **placement(plain)))
+    folder = write_clips(tmp_path)
+    for split in SPLITS:
+        cfg[f'{split}_dataloader'] = short_loader(cfg, split, size, folder)
+    set_everywhere(plain.model, 'num_classes', 400)
+    cfg.load_from = str(tmp_path / 'plain.pth')
+    torch.save(dict(state_dict=MODELS.build(plain.model).state_dict()),
+               cfg.load_from)
+    cfg.train_cfg.max_epochs = 1
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.experiment_name = f'{host}_{variant}'
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 1
+    assert np.isfinite(logged(runner, 'loss')).all()
+    assert ('train/upstream_grad_norm' in runner.message_hub.log_scalars) == (
+        variant == 'dsts-udl')
+    assert list((tmp_path / 'work').glob('best_acc_*.pth'))
+    assert 0 <= runner.test()['acc/mean1'] <= 1
+    log, = (tmp_path / 'work').glob('*/*.log')
+    assert 'DSTS starts as the identity' in log.read_text()
