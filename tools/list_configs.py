@@ -10,6 +10,7 @@ from typing import List
 
 from mmengine.config import Config
 
+from dsts_mmaction.models.placement import described
 from dsts_mmaction.utils.atomic import write_atomically
 from dsts_mmaction.utils.markdown import markdown_table
 
@@ -45,8 +46,9 @@ Eleven hosts of MMAction2 with DSTS on four fine-grained data sets, each
 jointly trained and with
 [Upstream-Downstream Learning](upstream_downstream.md). None of them has been
 trained to the end by us: there is no accuracy to report. They build, and every
-host, joint and UDL, has gone through two iterations, a validation and a test
-on a few generated videos, with its input cut and random weights.
+host, joint and UDL, goes from a plain recognizer's random checkpoint through
+an iteration, a validation and a test of a few generated videos, with frames of
+32x32 pixels: `python -m pytest -m slow tests/test_fine_tuning_configs.py`.
 
 {configs}
 
@@ -73,8 +75,8 @@ python tools/train.py \\
 ```
 
 UDL holds half of each GPU's batch out, so leave it four clips or more. The
-training log says which keys of the checkpoint do not fit: those of the
-classifier, which has other classes, and of DSTS, which starts as the identity.
+training log says what of the checkpoint does not fit: the classifier, which
+has other classes. DSTS starts as the identity.
 
 ## Recipes
 
@@ -127,13 +129,7 @@ def recipe(host: str) -> List[str]:
     sampling = next(step for step in cfg.train_pipeline
                     if 'Sample' in step.type)
     optim = cfg.optim_wrapper
-    head = cfg.model.cls_head
-    where = 'the map at the head'
-    if 'layer' in head:
-        where = (f'the output of `{head.layer}`'
-                 + (', as tokens' if 'tokens' in head else ''))
-    elif isinstance(head.get('channels'), (list, tuple)):
-        where = 'both maps at the head'
+    where, udl = described(cfg.model.cls_head)
     checkpoint = re.sub(r'_\d{8}-\w+\.pth$', '',
                         os.path.basename(cfg.load_from))
     return [
@@ -145,7 +141,7 @@ def recipe(host: str) -> List[str]:
         optim.paramwise_cfg.get('constructor',
                                 'DefaultOptimWrapperConstructor'),
         where,
-        'computed twice' if 'layer' in head else 'shared',
+        udl,
         f'[{checkpoint}]({cfg.load_from})'
     ]
 

@@ -23,7 +23,7 @@ from torch._subclasses import FakeTensorMode
 
 from dsts_mmaction.benchmark.variants import count_parameters
 from dsts_mmaction.models.dsts import DSTSModule, DSTSOutput
-from dsts_mmaction.models.placement import channels_at, placement
+from dsts_mmaction.models.placement import channels_at, described, placement
 from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.unspecialized import dsts_modules
 from dsts_mmaction.utils.atomic import write_atomically
@@ -79,15 +79,9 @@ def row(cfg: Config) -> Row:
     except ValueError as error:
         return Row(str(error), '–', '–', '–')
     channels = channels_at(cfg, place)
-    layer = place.get('layer')
-    where = ('the map at the head' if layer is None else
-             f'the output of `{layer}`'
-             + (', as tokens' if 'tokens' in place else ''))
-    if len(channels) > 1:
-        where = 'both maps at the head'
-    parameters = count_parameters({}, channels)
-    return Row(where, ', '.join(map(str, channels)), f'{parameters / 1e6:.1f}',
-               'shared' if layer is None else 'computed twice')
+    where, udl = described(place)
+    return Row(where, ', '.join(map(str, channels)),
+               f'{count_parameters({}, channels) / 1e6:.1f}', udl)
 
 
 def cost(cfg: Config) -> Optional[Tuple[float, float]]:

@@ -52,6 +52,23 @@ def channels_at(cfg: Config, place: Dict[str, Any]) -> Tuple[int, ...]:
     return (channels, ) if isinstance(channels, int) else tuple(channels)
 
 
+def described(place: Dict[str, Any]) -> Tuple[str, str]:
+    """A place in words, and whether UDL shares the features it computes.
+
+    Args:
+        place: Options of DSTSHead, such as :func:`placement` gives.
+    """
+    layer = place.get('layer')
+    if layer is not None:
+        as_tokens = ('tokens' in place
+                     and not place['tokens'].get('channels_last'))
+        return (f'the output of `{layer}`'
+                + (', as tokens' if as_tokens else ''), 'computed twice')
+    several = not isinstance(place.get('channels', 0), int)
+    return ('both maps at the head' if several else 'the map at the head',
+            'shared')
+
+
 def _place(model: Dict[str, Any]) -> Dict[str, Any]:
     head, backbone = model.cls_head, model.backbone
     name = str(backbone.get('type'))
