@@ -54,7 +54,8 @@ module is the identity, also by the config's own test settings; a sample alone
 is predicted as in a batch; the classifier sees the module, and all its
 parameters learn; an upstream step moves synapses and gates and nothing else;
 one iteration of a Runner trains with UDL. On small inputs and 2 clips x 2
-crops; one config of each family by `make test`, all of them (with timm 1.0.31, torchvision 0.29.1 and mmpretrain 1.2.0) by
+crops; one config of each family by `make test`, all of them (here with timm
+1.0.31, torchvision 0.29.1 and mmpretrain 1.2.0) by
 
 ```shell
 python -m pytest tests/test_models/test_families.py -m slow \\
