@@ -11,8 +11,7 @@ from typing import List
 from mmengine.config import Config
 
 from dsts_mmaction.models.placement import described
-from dsts_mmaction.utils.atomic import write_atomically
-from dsts_mmaction.utils.markdown import markdown_table
+from dsts_mmaction.utils.markdown import markdown_table, write_document
 
 ROOT = Path(__file__).parents[1]
 # What the names of a host's configs start with.
@@ -164,12 +163,7 @@ def main() -> None:
         description='List the configs that fine-tune hosts with DSTS.')
     parser.add_argument('--out', type=Path, help='Markdown file to write')
     args = parser.parse_args()
-    text = document()
-    if args.out is None:
-        print(text)
-        return
-    with write_atomically(args.out) as file:
-        file.write(text)
+    write_document(document(), args.out)
 
 
 if __name__ == '__main__':

@@ -29,10 +29,9 @@ from dsts_mmaction.models.dsts import DSTSModule, DSTSOutput
 from dsts_mmaction.models.placement import channels_at, described, placement
 from dsts_mmaction.models.specialize import specialize_config
 from dsts_mmaction.models.unspecialized import dsts_modules
-from dsts_mmaction.utils.atomic import write_atomically
 from dsts_mmaction.utils.configs import view_shape, without_weights
 from dsts_mmaction.utils.flops import count_flops
-from dsts_mmaction.utils.markdown import markdown_table
+from dsts_mmaction.utils.markdown import markdown_table, write_document
 
 ROOT = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
 HEADER = ['Family', 'Passed / all', 'The module specializes', 'Channels',
@@ -207,12 +206,7 @@ def main() -> None:
     init_default_scope('mmaction')
     MMLogger.get_instance('mmaction', log_level='WARNING')
     torch.manual_seed(0)  # gates choose, and so what is executed
-    text = INTRODUCTION + table(read_results(args.results))
-    if args.out is None:
-        print(text)
-        return
-    with write_atomically(args.out) as file:
-        file.write(text)
+    write_document(INTRODUCTION + table(read_results(args.results)), args.out)
 
 
 if __name__ == '__main__':

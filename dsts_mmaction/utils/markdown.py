@@ -1,5 +1,8 @@
-"""Tables in Markdown."""
-from typing import List
+"""Tables and documents in Markdown."""
+from pathlib import Path
+from typing import List, Optional
+
+from .atomic import write_atomically
 
 
 def markdown_table(rows: List[List[str]]) -> str:
@@ -10,3 +13,12 @@ def markdown_table(rows: List[List[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, '| :-- |' + ' --: |' * (len(rows[0]) - 1))
     return '\n'.join(lines) + '\n'
+
+
+def write_document(text: str, path: Optional[Path]) -> None:
+    """Write a text to a file in one step, or print it if there is none."""
+    if path is None:
+        print(text)
+        return
+    with write_atomically(path) as file:
+        file.write(text)
