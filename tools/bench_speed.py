@@ -29,8 +29,11 @@ from dsts_mmaction.utils.malloc import (  # noqa: E402
     release_freed_memory, restart_keeping_freed_memory)
 from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
+from tools.bench_evaluation import (PlainConvolutions,  # noqa: E402
+                                    without_gradients)
 from tools.bench_iterations import (Setting, Training,  # noqa: E402
                                     spread_evenly, training_memory)
+from tools.bench_reading import pipeline_and_plain  # noqa: E402
 
 Sides = Tuple[Callable[[], object], Callable[[], object]]
 SHAPE = (8, 256, 8, 7, 7)  # batch, channels, frames, height, width
@@ -136,19 +139,18 @@ def dense_training(num_neurons: int) -> Sides:
     return training(dense, module), training(ours, module)
 
 
-def dense_evaluation() -> Sides:
-    module = make_module(10, 256, num_layers=3).eval()
+def evaluation(numerator: Callable, denominator: Callable,
+               num_neurons: int = 10) -> Sides:
+    """Forwards in evaluation, made by two functions of one module."""
+    module = make_module(num_neurons, 256, num_layers=3).eval()
     x = torch.randn(SHAPE)
+    return tuple(without_gradients(make(module), x)
+                 for make in (numerator, denominator))
 
-    def run(forward: Callable) -> Callable[[], None]:
 
-        def call() -> None:
-            with torch.no_grad():
-                forward(module, x)
-
-        return call
-
-    return run(dense_forward), run(ours)
+def dense_evaluation() -> Sides:
+    return evaluation(lambda module: partial(dense_forward, module),
+                      lambda module: module)
 
 
 # Other ways to run each sample with its own kernels. The package has one.
@@ -285,6 +287,13 @@ ROWS: Dict[str, Row] = {
     'eval_dense_vs_ours':
     Row('evaluation, dense / ours, N=10', timed(dense_evaluation),
         at_least=10),
+    'eval_vs_limit':
+    Row('evaluation, ours / plain convolutions of the same operations, N=10',
+        timed(lambda: evaluation(lambda module: module, PlainConvolutions)),
+        at_most=1.5),
+    'read_vs_decord':
+    Row('reading a clip, validation pipeline / plain decord and OpenCV',
+        timed(lambda: pipeline_and_plain(R50.config))),
     'conv_loop_vs_ours':
     Row('per-sample kernels: loop over samples / ours',
         timed(lambda: convolution(loop_over_samples))),
