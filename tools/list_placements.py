@@ -13,24 +13,16 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import mmaction
 import torch
-
-import dsts_mmaction  # noqa: F401, before mmaction.models
-from mmaction.models.recognizers import RecognizerOmni
-from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from rich.progress import track
-from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
 
 from dsts_mmaction.benchmark.variants import count_parameters
-from dsts_mmaction.models.dsts import DSTSModule, DSTSOutput
+from dsts_mmaction.cost import specialized_cost
 from dsts_mmaction.models.placement import channels_at, described, placement
 from dsts_mmaction.models.specialize import specialize_config
-from dsts_mmaction.models.unspecialized import dsts_modules
-from dsts_mmaction.utils.configs import view_shape, without_weights
-from dsts_mmaction.utils.flops import count_flops
+from dsts_mmaction.utils.configs import view_shape
 from dsts_mmaction.utils.markdown import markdown_table, write_document
 
 ROOT = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
@@ -88,37 +80,8 @@ def row(cfg: Config) -> Row:
 
 def cost(cfg: Config) -> Tuple[float, float]:
     """GFLOPs of the DSTS modules and of the rest, for one view."""
-    shape = view_shape(cfg)
-    model = MODELS.build(specialize_config(without_weights(cfg)).model).eval()
-    modules = list(dsts_modules(model))
-    seen: Dict[DSTSModule, Tensor] = {}
-
-    def leave_out(module: DSTSModule) -> None:
-        def forward(clips: Tensor) -> DSTSOutput:
-            seen[module] = clips
-            return DSTSOutput(clips, {}, None)
-        module.forward = forward
-
-    for module in modules:
-        leave_out(module)
-    # Shapes without values: nothing of the backbone is computed.
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        inputs = torch.empty(shape)
-        plain = count_flops(lambda: forward(model, inputs))
-    added = 0
-    for module in modules:
-        del module.forward
-        clips = torch.randn(seen[module].shape)
-        added += count_flops(lambda: module(clips))
-    return added / 1e9, plain / 1e9
-
-
-def forward(model: nn.Module, inputs: Tensor) -> None:
-    """To the class scores."""
-    if isinstance(model, RecognizerOmni):
-        model.cls_head(model.backbone(inputs[:, 0]))
-    else:
-        model(inputs, mode='tensor', stage='head')
+    found = specialized_cost(specialize_config(cfg), view_shape(cfg))
+    return found.executed_flops / 1e9, found.plain_flops / 1e9
 
 
 def read_results(path: Path) -> Dict[str, Optional[str]]:

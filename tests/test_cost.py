@@ -1,0 +1,87 @@
+"""What is counted is what runs."""
+import copy
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from dsts_mmaction.cost import specialized_cost
+from dsts_mmaction.models import DSTSModule
+from dsts_mmaction.utils.flops import count_flops
+from tests.builders import slowfast, specialize, tsm
+from tests.reference import dense_forward
+from tests.test_tools.test_specialize import run
+
+# Without gates, what runs does not depend on what was chosen.
+DSTS = dict(num_neurons=3, num_layers=2, mid_channels=8, gates=False)
+CASES = dict(
+    tsm=(specialize(tsm(), dsts=DSTS), (1, 8, 3, 32, 32)),
+    layer=(specialize(tsm(), dsts=DSTS, layer='layer4', channels=512),
+           (1, 8, 3, 32, 32)),
+    slowfast=(specialize(slowfast(), dsts=DSTS, channels=(128, 16)),
+              (1, 1, 3, 8, 32, 32)))
+
+
+def build(model):
+    init_default_scope('mmaction')
+    return MODELS.build(copy.deepcopy(model)).eval()
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_operations_are_those_of_a_forward(name):
+    model, shape = CASES[name]
+    cost = specialized_cost(Config(dict(model=model)), shape)
+    built = build(model)
+
+    def forward(recognizer):
+        return count_flops(lambda: recognizer(
+            torch.randn(shape), mode='tensor', stage='head'))
+
+    assert cost.plain_flops + cost.executed_flops == forward(built)
+    plain = build(dict(model, cls_head=model['cls_head']['head']))
+    assert cost.plain_flops == forward(plain)
+    count = sum(p.numel() for p in plain.parameters())
+    assert cost.plain_parameters == count
+    assert cost.stored_parameters == sum(
+        p.numel() for p in built.parameters()) - count
+
+
+def test_stored_is_what_a_dense_forward_runs():
+    model, shape = CASES['tsm']
+    cost = specialized_cost(Config(dict(model=model)), shape)
+    module = DSTSModule(512, **DSTS).eval()
+    seen = torch.randn(1, 512, 8, 4, 4)
+    assert cost.stored_flops == count_flops(
+        lambda: dense_forward(module, seen))
+
+
+@pytest.mark.parametrize('gates', [True, False])
+@pytest.mark.parametrize('shared_kernels', [True, False])
+def test_one_neuron_of_each_layer_is_executed(gates, shared_kernels):
+    options = dict(DSTS, gates=gates, shared_kernels=shared_kernels)
+    cost, single = (specialized_cost(
+        Config(dict(model=specialize(tsm(), dsts=each))), (1, 8, 3, 32, 32))
+        for each in (options, dict(options, num_neurons=1)))
+    # But for the scores of the other neurons and the gates.
+    scores = 2 * (3 - 1) * (8 + 1)
+    if gates:
+        assert cost.executed_parameters < single.stored_parameters + scores
+        assert cost.executed_parameters > (
+            single.stored_parameters - 2 * 12 * 8 * 8)
+    else:
+        assert cost.executed_parameters == single.stored_parameters + scores
+
+
+def test_the_tool(tmp_path):
+    config = tmp_path / 'special.py'
+    Config(dict(model=CASES['tsm'][0])).dump(config)
+    done = run(config, '--shape', 1, 8, 3, 32, 32, tool='count_cost.py')
+    assert done.returncode == 0, done.stderr
+    assert 'DSTS, executed' in done.stdout and '1x8x3x32x32' in done.stdout
+    Config(dict(model=tsm())).dump(config)
+    done = run(config, '--shape', 1, 8, 3, 32, 32, tool='count_cost.py')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        'error: the recognizer has no DSTS module')
