@@ -39,7 +39,8 @@ def to_clips(features: Tensor, num_frames: Optional[int],
             f'batch, {describe(features)}, and the wrapped head does not say '
             'how many frames a view has: set num_segments (and '
             'test_num_segments, if it differs) of DSTSHead.')
-    if len(features) % num_frames:
+    # Not len(): with it, torch.export would fix the batch size.
+    if features.shape[0] % num_frames:
         raise ValueError(
             f'The features of backbone {backbone}, {describe(features)}, are '
             f'not made of whole views of {num_frames} frames: check '

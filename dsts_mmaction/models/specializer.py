@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from .dsts import DSTSModule
+from .dsts import DeployedDSTSModule, DSTSModule
 from .layouts import describe, from_clips, to_clips
 
 Features = Union[Tensor, Sequence[Tensor]]
@@ -16,7 +16,9 @@ class FeatureSpecializer(nn.ModuleList):
 
     Args:
         channels: Channels of the feature map, or of each pathway's.
-        dsts: Options of :class:`DSTSModule`, without ``in_channels``.
+        dsts: Options of :class:`DSTSModule`, without ``in_channels``; with
+            ``deployed=True``, they are those of the module that the deployed
+            one was made of (tools/deploy.py).
         pathways: Indices of the pathways to specialize. Defaults to all.
         backbone: Name of the backbone, for error messages.
 
@@ -31,6 +33,7 @@ class FeatureSpecializer(nn.ModuleList):
                  backbone: str = '(unknown)') -> None:
         super().__init__()
         options = dict(dsts or {})
+        deployed = options.pop('deployed', False)
         allowed = [
             name for name in inspect.signature(DSTSModule).parameters
             if name != 'in_channels'
@@ -38,7 +41,10 @@ class FeatureSpecializer(nn.ModuleList):
         for name in options:
             if name not in allowed:
                 raise ValueError(f'dsts has no option {name!r}; allowed are '
-                                 f'{", ".join(allowed)}.')
+                                 f'{", ".join(allowed)}, deployed.')
+        if not isinstance(deployed, bool):
+            raise ValueError('deployed must be True or False, got '
+                             f'{deployed!r}.')
         self.is_multi = not isinstance(channels, int)
         widths = list(channels) if self.is_multi else [channels]
         indices = list(range(len(widths)))
@@ -53,9 +59,9 @@ class FeatureSpecializer(nn.ModuleList):
         self.pathways = tuple(pathways)
         self.num_pathways = len(widths)
         self.backbone = backbone
-        self.extend(
-            DSTSModule(widths[pathway], **options)
-            for pathway in self.pathways)
+        make = _deployed if deployed else DSTSModule
+        self.extend(make(widths[pathway], **options)
+                    for pathway in self.pathways)
 
     def forward(self,
                 features: Features,
@@ -97,7 +103,8 @@ class FeatureSpecializer(nn.ModuleList):
         return tuple(features), logs
 
     def _specialize(
-            self, module: DSTSModule, features: Tensor,
+            self, module: Union[DSTSModule, DeployedDSTSModule],
+            features: Tensor,
             num_frames: Optional[int]) -> Tuple[Tensor, Dict[str, Tensor]]:
         clips = to_clips(features, num_frames, self.backbone)
         if clips.shape[1] != module.in_channels:
@@ -128,6 +135,13 @@ class FeatureSpecializer(nn.ModuleList):
         """Initialise every module anew, to the identity."""
         for module in self:
             module.reset_parameters()
+
+
+def _deployed(in_channels: int, **options: Any) -> DeployedDSTSModule:
+    """The deployed form, yet without weights, of a module of options."""
+    with torch.device('meta'):  # for its checks and defaults only
+        module = DSTSModule(in_channels, **options)
+    return DeployedDSTSModule.like(module)
 
 
 def _largest_share(routing: Tensor, num_neurons: int) -> Tensor:

@@ -67,7 +67,8 @@ class TokenLayout:
         if self.sequence_first:
             tokens = tokens.transpose(0, 1)
         places = tokens[:, self.class_tokens:]
-        if places.shape[1] == height * width and len(places) % time == 0:
+        if (places.shape[1] == height * width
+                and places.shape[0] % time == 0):
             # Also where a clip has one token in time.
             return places.unflatten(1, (height, width)).unflatten(
                 0, (-1, time)).permute(0, 4, 1, 2, 3)
@@ -93,7 +94,7 @@ class TokenLayout:
             places = clips.permute(0, 3, 4, 2, 1)
         else:
             places = clips.permute(0, 2, 3, 4, 1)
-        places = places.reshape(len(like), count, -1)
+        places = places.reshape(like.shape[0], count, -1)
         tokens = torch.cat([like[:, :self.class_tokens], places], 1)
         return tokens.transpose(0, 1) if self.sequence_first else tokens
 

@@ -1,0 +1,346 @@
+"""The DSTS module for inference: what its norms and gates decided, folded.
+
+With the running statistics fixed, every norm is a scale and a shift, and
+every channel of a neuron has chosen its operator. So the norms go into the
+convolutions before them (that of a synapse into the linear map behind it),
+the shared kernels into each neuron's own, and the kernels that the gates did
+not choose go away. Source: ours.
+"""
+import math
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from .layer import DSTSLayer, LayerOutput
+from .module import DSTSModule, DSTSOutput
+
+
+class DeployedLayer(nn.Module):
+    """One layer, ``z + ReLU(neuron(z) + bias)``.
+
+    The spatial channels of a neuron come first, then the temporal ones;
+    ``places`` says where each channel is. Neurons with fewer channels of a
+    kind than another are filled up with zeros.
+
+    Args:
+        channels: Channels M, in and out.
+        num_neurons: Number N of neurons.
+        gates: Whether a channel is either spatial or temporal. Without, it
+            is the sum of both.
+    """
+
+    def __init__(self, channels: int, num_neurons: int, gates: bool) -> None:
+        super().__init__()
+        self.gates = gates
+        self.synapse = nn.Linear(channels, num_neurons)
+        # How many there are of each kind is known from a state dict only.
+        self.register_buffer(
+            'spatial_kernels', torch.zeros(num_neurons, 0, channels, 3, 3))
+        self.register_buffer(
+            'temporal_kernels', torch.zeros(num_neurons, 0, channels, 3))
+        self.register_buffer('bias', torch.zeros(channels))
+        self.register_buffer(
+            'places', torch.zeros(num_neurons, channels, dtype=torch.int64)
+            if gates else None)
+        #: Spatial channels of each neuron; read once, not in every forward.
+        self._spatial_counts: Optional[List[int]] = None
+
+    def forward(self, z: Tensor, batched: bool) -> LayerOutput:
+        """Run the layer on features (B, M, T, H, W).
+
+        Args:
+            z: Features.
+            batched: Whether all samples run in one matrix product each with
+                its own kernels, rather than neuron by neuron.
+        """
+        scores = self._scores(z, batched)
+        index = scores.argmax(dim=1)
+        if batched:
+            out = self._run_batched(z, index)
+        else:
+            out = self._run_by_neuron(z, index)
+        bias = self.bias.view(-1, 1, 1, 1)
+        return LayerOutput(z + F.relu(out + bias), scores, index)
+
+    def _scores(self, z: Tensor, batched: bool) -> Tensor:
+        """Scores (B, N), float32 or wider as those of :class:`Synapse`."""
+        weight, bias = self.synapse.weight, self.synapse.bias
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        pooled = z.mean(dim=(2, 3, 4), dtype=dtype)
+        if batched:  # a context manager is in the way of torch.export
+            return F.linear(pooled, weight.to(dtype), bias.to(dtype))
+        with torch.autocast(z.device.type, enabled=False):
+            return F.linear(pooled, weight.to(dtype), bias.to(dtype))
+
+    def _run_by_neuron(self, z: Tensor, index: Tensor) -> Tensor:
+        chosen = index.tolist()
+        if len(set(chosen)) == 1:
+            return self._run_neuron(chosen[0], z)
+        outputs, order = [], []
+        for neuron in sorted(set(chosen)):
+            samples = [i for i, other in enumerate(chosen) if other == neuron]
+            outputs.append(self._run_neuron(neuron, z[samples]))
+            order += samples
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return torch.cat(outputs)[back]
+
+    def _run_neuron(self, neuron: int, z: Tensor) -> Tensor:
+        spatial, temporal = (self.spatial_kernels[neuron],
+                             self.temporal_kernels[neuron])
+        if not self.gates:
+            return _spatial(z, spatial) + _temporal(z, temporal)
+        count = self._count_spatial()[neuron]
+        temporal = temporal[:z.shape[1] - count]
+        places = self.places[neuron]
+        # Temporal channels follow this neuron's own spatial ones here.
+        places = places - (places >= len(spatial)) * (len(spatial) - count)
+        return torch.cat([
+            run(z, kernels) for run, kernels in (
+                (_spatial, spatial[:count]), (_temporal, temporal))
+            if len(kernels)], 1)[:, places]
+
+    def _count_spatial(self) -> List[int]:
+        if self._spatial_counts is None:
+            limit = self.spatial_kernels.shape[1]
+            self._spatial_counts = (self.places < limit).sum(1).tolist()
+        return self._spatial_counts
+
+    def _run_batched(self, z: Tensor, index: Tensor) -> Tensor:
+        """The same without a loop or a shape that depends on values.
+
+        A convolution's groups, and so the kernels per sample, are a constant
+        of ONNX and torch.export; a batched matrix product's are not.
+        """
+        outputs = [
+            torch.bmm(kernels[index].flatten(2), patches(z))
+            for kernels, patches in ((self.spatial_kernels, _spatial_patches),
+                                     (self.temporal_kernels,
+                                      _temporal_patches))
+            if kernels.shape[1]]
+        if self.gates:
+            rows = torch.cat(outputs, 1)
+            # Rows of all samples below each other: whole rows are copied.
+            first = torch.arange(
+                z.shape[0], device=z.device).unsqueeze(1) * rows.shape[1]
+            out = rows.flatten(0, 1)[(self.places[index] + first).flatten()]
+        else:
+            out = sum(outputs)
+        return out.view(z.shape)
+
+    def _load_from_state_dict(self, state_dict: Dict[str, Tensor],
+                              prefix: str, *args: Any) -> None:
+        for name in ('spatial_kernels', 'temporal_kernels'):
+            own, new = getattr(self, name), state_dict.get(prefix + name)
+            if new is not None and (new.shape[:1] + new.shape[2:]
+                                    == own.shape[:1] + own.shape[2:]):
+                setattr(self, name, own.new_empty(new.shape))
+        self._spatial_counts = None
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class DeployedDSTSModule(nn.Module):
+    """What :func:`fuse` makes of a :class:`DSTSModule`; called the same way.
+
+    It is for inference: it has no losses and cannot be trained.
+
+    Args:
+        in_channels: Channels C of the feature map.
+        num_neurons: Neurons N in each layer.
+        num_layers: Layers L.
+        mid_channels: Inner channels M.
+        gates: Whether the neurons have gates.
+
+    Attributes:
+        batched: Whether the samples of a batch run in batched matrix
+            products, each with its own kernels, rather than neuron by
+            neuron; both give the same. No shape then depends on a value, as
+            torch.export and ONNX ask for. On a CPU it takes longer.
+    """
+
+    def __init__(self, in_channels: int, num_neurons: int, num_layers: int,
+                 mid_channels: int, gates: bool) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.num_neurons = num_neurons
+        self.num_layers = num_layers
+        self.mid_channels = mid_channels
+        self.gates = gates
+        self.batched = False
+        self.reduce = nn.Conv2d(in_channels, mid_channels, 1)
+        self.layers = nn.ModuleList(
+            DeployedLayer(mid_channels, num_neurons, gates)
+            for _ in range(num_layers))
+        self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    @classmethod
+    def like(cls, module: DSTSModule) -> 'DeployedDSTSModule':
+        """The form, without weights, that ``module`` is fused into."""
+        return cls(module.in_channels, module.num_neurons, module.num_layers,
+                   module.mid_channels, module.gates)
+
+    def forward(self, x: Tensor) -> DSTSOutput:
+        """Specialize a feature map.
+
+        Args:
+            x: Features, shape (B, C, T, H, W), floating point.
+
+        Returns:
+            As :class:`DSTSModule` in evaluation.
+
+        Raises:
+            ValueError: ``x`` has another rank or channel count, or the
+                module is in training mode or has no state yet.
+        """
+        if x.dim() != 5 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                'DeployedDSTSModule takes features of shape (B, C, T, H, W) '
+                f'with C = in_channels = {self.in_channels}, got shape '
+                f'{tuple(x.shape)}.')
+        self._check_state()
+        z = F.relu(_pointwise(self.reduce, x))
+        choices = []
+        for layer in self.layers:
+            z, _, index = layer(z, self.batched)
+            choices.append(index)
+        features = x + _pointwise(self.expand, z).to(x.dtype)
+        return DSTSOutput(features, {}, torch.stack(choices))
+
+    def reset_parameters(self) -> None:
+        """There is nothing to begin with: a state dict has to be loaded."""
+
+    def _check_state(self) -> None:
+        if self.training:
+            raise ValueError('a deployed DSTS module cannot be trained: train '
+                             'the one it was made of, without deployed=True.')
+        if not all(layer.spatial_kernels.shape[1]
+                   + layer.temporal_kernels.shape[1]
+                   for layer in self.layers):
+            raise ValueError('a deployed DSTS module has nothing to run '
+                             'before its checkpoint, from tools/deploy.py, is '
+                             'loaded.')
+
+    def extra_repr(self) -> str:
+        return (f'in_channels={self.in_channels}, '
+                f'num_neurons={self.num_neurons}, '
+                f'num_layers={self.num_layers}, '
+                f'mid_channels={self.mid_channels}, gates={self.gates}')
+
+
+@torch.no_grad()
+def fuse(module: DSTSModule) -> DeployedDSTSModule:
+    """The deployed form of a module, as it is in evaluation.
+
+    Folded in float64; the result has the module's dtype and device. The
+    module itself stays as it is.
+
+    Args:
+        module: In whatever mode; its running statistics count.
+
+    Returns:
+        A module in evaluation mode. Its features differ from those of
+        ``module`` by rounding, its routing where two scores are that close.
+    """
+    weight = module.reduce.weight
+    deployed = DeployedDSTSModule.like(module).to(weight)
+    deployed.load_state_dict({
+        **_named('reduce', *_fold_norm(weight, module.reduce_norm)),
+        'expand.weight': module.expand.weight.double() / math.sqrt(
+            module.mid_channels),
+        **{f'layers.{i}.{name}': value
+           for i, layer in enumerate(module.layers)
+           for name, value in _fuse_layer(layer).items()}})
+    return deployed
+
+
+def _fuse_layer(layer: DSTSLayer) -> Dict[str, Tensor]:
+    neurons, synapse = layer.neurons, layer.synapse
+    # linear((z - mean) / std)
+    scale = (synapse.norm.running_var.double() + synapse.norm.eps).rsqrt()
+    weight = synapse.linear.weight.double() * scale
+    bias = synapse.linear.bias.double() - (
+        weight @ synapse.norm.running_mean.double())
+    state = _named('synapse', weight, bias)
+
+    is_spatial = None
+    if neurons.gate_logits is not None:
+        is_spatial = neurons.spatial_channels()
+        # Spatial channels first, each kind in its own order.
+        order = (~is_spatial).int().argsort(dim=1, stable=True)
+        counts = is_spatial.sum(1, keepdim=True)
+        position = order.argsort(dim=1)
+        most = int(counts.max())
+        state['places'] = torch.where(is_spatial, position,
+                                      position - counts + most)
+    for name, kernels, shared, kept in (
+            ('spatial_kernels', neurons.spatial_kernels,
+             neurons.shared_spatial_kernel, is_spatial),
+            ('temporal_kernels', neurons.temporal_kernels,
+             neurons.shared_temporal_kernel,
+             None if is_spatial is None else ~is_spatial)):
+        folded = []
+        for n, own in enumerate(kernels):
+            whole = own.double() if shared is None else (
+                own.double() + shared.double())
+            whole, state['bias'] = _fold_norm(whole, layer.norm)
+            folded.append((whole if kept is None else whole[kept[n]]).to(own))
+        state[name] = nn.utils.rnn.pad_sequence(folded, batch_first=True)
+    return state
+
+
+def _fold_norm(weight: Tensor,
+               norm: nn.modules.batchnorm._BatchNorm
+               ) -> Tuple[Tensor, Tensor]:
+    """Weight and bias, in float64, of a convolution and the norm behind."""
+    weight, bias = fuse_conv_bn_weights(
+        weight.double(), None, norm.running_mean.double(),
+        norm.running_var.double(), norm.eps, norm.weight.double(),
+        norm.bias.double())
+    return weight.detach(), bias.detach()
+
+
+def _named(name: str, weight: Tensor, bias: Tensor) -> Dict[str, Tensor]:
+    return {f'{name}.weight': weight, f'{name}.bias': bias}
+
+
+def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """1x1x1 convolution of (B, C, T, H, W)."""
+    # A dilation changes nothing here, but torch runs dilated convolutions by
+    # oneDNN also on one thread with less than 16 samples: half the time.
+    out = F.conv2d(x.flatten(3), conv.weight, conv.bias, dilation=2)
+    return out.unflatten(3, x.shape[3:])
+
+
+def _spatial(z: Tensor, kernels: Tensor) -> Tensor:
+    """1x3x3 convolution of (B, M, T, H, W); kernels (M_out, M, 3, 3)."""
+    # Frame by frame: less than half the time of conv3d on CPU.
+    frames = z.transpose(1, 2).flatten(0, 1)
+    out = F.conv2d(frames, kernels, padding=1)
+    return out.unflatten(0, (z.shape[0], z.shape[2])).transpose(1, 2)
+
+
+def _temporal(z: Tensor, kernels: Tensor) -> Tensor:
+    """3x1x1 convolution of (B, M, T, H, W); kernels (M_out, M, 3)."""
+    out = F.conv2d(z.flatten(3), kernels.unsqueeze(3), padding=(1, 0))
+    return out.unflatten(3, z.shape[3:])
+
+
+def _spatial_patches(z: Tensor) -> Tensor:
+    """What a 1x3x3 kernel sees at each place, (B, M * 9, T * H * W)."""
+    height, width = z.shape[3:]
+    z = F.pad(z, (1, 1, 1, 1))
+    return torch.stack([z[..., i:i + height, j:j + width]
+                        for i in range(3) for j in range(3)],
+                       2).flatten(1, 2).flatten(2)
+
+
+def _temporal_patches(z: Tensor) -> Tensor:
+    """What a 3x1x1 kernel sees at each place, (B, M * 3, T * H * W)."""
+    time = z.shape[2]
+    z = F.pad(z.flatten(3), (0, 0, 1, 1))
+    return torch.stack([z[:, :, i:i + time] for i in range(3)],
+                       2).flatten(1, 2).flatten(2)
