@@ -40,6 +40,8 @@ setup(
         # No mmcv above: it comes as mmcv-lite or, with compiled operators,
         # as mmcv, and the two must not be installed together.
         'lite': ['mmcv-lite>=2.0.0rc4,<2.2.0'],
+        # For the ONNX file of tools/deploy.py.
+        'deploy': ['onnx', 'onnxscript', 'onnxruntime'],
         'test': ['pytest', 'hypothesis', 'ruff'],
     },
 )

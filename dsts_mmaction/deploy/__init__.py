@@ -1,0 +1,1 @@
+"""Specialized recognizers in the form that they are deployed in."""

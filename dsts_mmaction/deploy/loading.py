@@ -1,0 +1,76 @@
+"""The recognizer of a config and a checkpoint."""
+import copy
+import pickle
+from pathlib import Path
+from typing import Any, Dict, Tuple, Union
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from ..models.unspecialized import plain_state_dict
+from ..utils.configs import without_weights
+
+
+def build_recognizer(cfg: Config) -> nn.Module:
+    """The recognizer of a config, in evaluation, without its checkpoint."""
+    return MODELS.build(copy.deepcopy(without_weights(cfg).model)).eval()
+
+
+def load_specialized(cfg: Config, checkpoint: Union[str, Path]
+                     ) -> Tuple[nn.Module, Dict[str, Any]]:
+    """A specialized recognizer with its weights.
+
+    Args:
+        cfg: Its config.
+        checkpoint: Its checkpoint; of one with EMAHook, the averaged weights
+            count, as for MMAction2's test.py.
+
+    Returns:
+        The recognizer in evaluation, and the checkpoint's meta data.
+
+    Raises:
+        ValueError: The checkpoint is that of something else.
+        OSError: It cannot be read.
+    """
+    try:
+        loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f'{checkpoint} is no checkpoint that torch can read: '
+                         f'{first_line(error)}') from error
+    state = loaded.get('state_dict', loaded)
+    state = {name.removeprefix('module.'): value
+             for name, value in state.items()}
+    try:
+        plain_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f'{checkpoint}: {error}') from error
+    if any(name.endswith('dsts.0.reduce.bias') for name in state):
+        raise ValueError(f'{checkpoint} is that of a deployed recognizer; '
+                         'give the one that was trained.')
+    model = build_recognizer(cfg)
+    load_strictly(model, state, str(checkpoint))
+    return model, loaded.get('meta', {}) if state is not loaded else {}
+
+
+def load_strictly(model: nn.Module, state: Dict[str, Tensor],
+                  name: str) -> None:
+    """Load a state dict that has to fit.
+
+    Raises:
+        ValueError: It does not.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        first, *more = str(error).splitlines()
+        raise ValueError(f'{name} does not fit the config: '
+                         f'{" ".join(line.strip() for line in more[:2])}'
+                         ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the pages that torch adds."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)
