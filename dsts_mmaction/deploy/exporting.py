@@ -187,6 +187,9 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
     except Exception as error:  # of many types
         raise ValueError('torch.onnx cannot take the exported recognizer: '
                          f'{first_line(error)} Give --no-onnx.') from error
+    if len(list(path.parent.glob(f'{path.name}*'))) > 1:
+        raise ValueError('the ONNX file would be larger than 2 GB, and torch '
+                         'then splits it: give --no-onnx.')
 
 
 def run_program(program: torch.export.ExportedProgram,

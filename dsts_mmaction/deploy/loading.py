@@ -1,6 +1,7 @@
 """The recognizer of a config and a checkpoint."""
 import copy
 import pickle
+import textwrap
 from pathlib import Path
 from typing import Any, Dict, Tuple, Union
 
@@ -39,6 +40,9 @@ def load_specialized(cfg: Config, checkpoint: Union[str, Path]
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f'{checkpoint} is no checkpoint that torch can read: '
                          f'{first_line(error)}') from error
+    if not isinstance(loaded, dict):
+        raise ValueError(f'{checkpoint} is no checkpoint: it holds a '
+                         f'{type(loaded).__name__}.')
     state = loaded.get('state_dict', loaded)
     state = {name.removeprefix('module.'): value
              for name, value in state.items()}
@@ -51,7 +55,7 @@ def load_specialized(cfg: Config, checkpoint: Union[str, Path]
                          'give the one that was trained.')
     model = build_recognizer(cfg)
     load_strictly(model, state, str(checkpoint))
-    return model, loaded.get('meta', {}) if state is not loaded else {}
+    return model, loaded.get('meta') or {}
 
 
 def load_strictly(model: nn.Module, state: Dict[str, Tensor],
@@ -64,10 +68,10 @@ def load_strictly(model: nn.Module, state: Dict[str, Tensor],
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        first, *more = str(error).splitlines()
+        # The first line is a title, the second may name every parameter.
+        reason = ' '.join(str(error).splitlines()[1:])
         raise ValueError(f'{name} does not fit the config: '
-                         f'{" ".join(line.strip() for line in more[:2])}'
-                         ) from error
+                         f'{textwrap.shorten(reason, 300)}') from error
 
 
 def first_line(error: BaseException) -> str:

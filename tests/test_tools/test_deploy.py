@@ -237,6 +237,8 @@ def test_mistakes_are_one_sentence_and_write_nothing(folder, tmp_path,
     torch.save(dict(state_dict=plain_state_dict(state)), plain)
     text = tmp_path / 'text.pth'
     text.write_text('not a checkpoint')
+    number = tmp_path / 'number.pth'
+    torch.save(torch.zeros(1), number)
     files = tmp_path / 'deployed'
     quick = dict(onnx=False, program=False)
     deploy(str(config), checkpoint, files, num_clips=2, **quick)
@@ -254,6 +256,7 @@ def test_mistakes_are_one_sentence_and_write_nothing(folder, tmp_path,
     check('does not exist', 'nowhere.py', checkpoint)
     check('No such file', str(config), tmp_path / 'nowhere.pth')
     check('no checkpoint that torch can read', str(config), text)
+    check('it holds a Tensor', str(config), number)
     check('plain.py cannot be deployed: it has no DSTSHead',
           str(plain_config), checkpoint)
     check('already; give the one', str(files / 'tsm_deploy.py'), checkpoint)
