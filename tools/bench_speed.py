@@ -24,13 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.models import DSTSModule  # noqa: E402
+from dsts_mmaction.models.dsts import fuse  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
 from dsts_mmaction.utils.malloc import (  # noqa: E402
     release_freed_memory, restart_keeping_freed_memory)
 from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
-from tools.bench_evaluation import (PlainConvolutions,  # noqa: E402
-                                    without_gradients)
+from tools.bench_evaluation import (  # noqa: E402
+    PlainConvolutions, deployed_and_plain, without_gradients)
 from tools.bench_iterations import (Setting, Training,  # noqa: E402
                                     spread_evenly, training_memory)
 from tools.bench_reading import pipeline_and_plain  # noqa: E402
@@ -43,6 +44,8 @@ R50 = Setting(
     str(CONFIGS / 'dsts-udl-tsm_r50_8xb16-1x1x8-50e_sthv2-rgb.py'),
     batch=8,
     size=224)
+SLOWFAST = str(ROOT / 'configs' / 'slowfast' /
+               'dsts-slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb.py')
 R18 = Setting(
     'TSM-R18',
     str(CONFIGS / 'dsts-udl-tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py'),
@@ -291,6 +294,24 @@ ROWS: Dict[str, Row] = {
     Row('evaluation, ours / plain convolutions of the same operations, N=10',
         timed(lambda: evaluation(lambda module: module, PlainConvolutions)),
         at_most=1.5),
+    'eval_deployed_vs_limit':
+    Row('evaluation, deployed / plain convolutions of the same operations, '
+        'N=10',
+        timed(lambda: evaluation(fuse, PlainConvolutions)),
+        at_most=1.5),
+    'infer_n64_vs_n4':
+    Row('inference, deployed, N=64 / N=4',
+        timed(lambda: (evaluation(fuse, fuse, 64)[0],
+                       evaluation(fuse, fuse, 4)[0])),
+        at_most=1.05),
+    **{f'infer_{name}_b{batch}':
+       Row(f'inference, {title}, batch {batch}, deployed with / without DSTS',
+           timed(partial(deployed_and_plain, config, batch)),
+           at_most=1.05, max_rounds=15 if batch == 1 else 7)
+       for name, title, config in (
+           ('tsm', 'TSM-R50 8x224x224', R50.config),
+           ('slowfast', 'SlowFast-R50 32x224x224', SLOWFAST))
+       for batch in (1, 8)},
     'read_vs_decord':
     Row('reading a clip, validation pipeline / plain decord and OpenCV',
         timed(lambda: pipeline_and_plain(R50.config))),
