@@ -18,6 +18,9 @@ Each function below carries one defect and says what causes it:
   before. Does nothing unless a config asks for it.
 - :func:`carry_missing_pretrained`: three backbones of mmaction2 1.2.0 load
   ``pretrained=None``. Does nothing where a checkpoint is named.
+- :func:`carry_collate_scope`: configs that inherit a ``collate_fn`` cannot
+  load data, in mmengine 0.10.7 and before. Does nothing to a ``collate_fn``
+  without MMEngine's mark.
 - :func:`carry_truncated_avi`: decord 0.6.0 crashes on a truncated AVI. Does
   nothing to other files and other storage.
 """
@@ -68,6 +71,7 @@ def apply() -> None:
     carry_cpu_launch()
     carry_compile()
     carry_missing_pretrained()
+    carry_collate_scope()
     carry_truncated_avi()
     _applied = True
 
@@ -506,6 +510,37 @@ def carry_missing_pretrained() -> None:
     for backbone in (backbones.ResNetTSM, backbones.MobileNetV2TSM,
                      backbones.SwinTransformer3D):
         _replace(backbone, 'init_weights', make_init_weights)
+
+
+# ------------------------------------------------------------- dataloaders
+
+
+def carry_collate_scope() -> None:
+    """Keep MMEngine's mark of inherited dicts out of ``collate_fn``.
+
+    What comes from ``_base_ = 'mmaction::…'`` is marked with ``_scope_``, and
+    the Runner passes all options of ``collate_fn`` on to the function:
+    MMAction2's MViT configs have one.
+    """
+    from mmengine.runner import Runner
+
+    def make_build_dataloader(original: Callable) -> Callable:
+
+        def build_dataloader(dataloader: Any, *args: Any,
+                             **kwargs: Any) -> Any:
+            if isinstance(dataloader, dict):
+                collate = dataloader.get('collate_fn')
+                if isinstance(collate, dict) and '_scope_' in collate:
+                    dataloader = dict(dataloader, collate_fn={
+                        key: value for key, value in collate.items()
+                        if key != '_scope_'})
+            return original(dataloader, *args, **kwargs)
+
+        return build_dataloader
+
+    _replace(Runner, 'build_dataloader', make_build_dataloader)
+    # It is called on Runners.
+    Runner.build_dataloader = staticmethod(Runner.build_dataloader)
 
 
 # ---------------------------------------------------------------- decoding

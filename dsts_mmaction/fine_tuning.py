@@ -32,6 +32,7 @@ def check_data(lists: Dict[str, str], data_root: str,
     sizes = {}
     for split, path in lists.items():
         sizes[split] = len(read_labels(path, num_classes))
+        _check_lines(path)
         video = os.path.join(data_root, read_list(path)[0].split()[0])
         if not os.path.isfile(video):
             raise ValueError(f'the first video of {path}, {video}, does not '
@@ -42,6 +43,17 @@ def check_data(lists: Dict[str, str], data_root: str,
             raise ValueError(f'the first video of {path}, {video}, cannot be '
                              f'read by decord: {reason}')
     return sizes
+
+
+def _check_lines(path: str) -> None:
+    """VideoDataset splits a line at every single space."""
+    with open(path, encoding='utf-8') as file:
+        for number, line in enumerate(file, start=1):
+            if len(line.strip().split(' ')) != 2 or not line.strip():
+                raise ValueError(
+                    f'{path}, line {number}, must be PATH LABEL with one '
+                    'space between them and none in the path, as MMAction2 '
+                    f'reads it, got {line.rstrip()!r}.')
 
 
 def fine_tuning_config(cfg: Config,
@@ -150,8 +162,10 @@ def _scale_lr(cfg: Config, gpus: int, remarks: List[str]) -> None:
     base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
     batch = cfg.train_dataloader.batch_size * gpus
     if base is None:
-        remarks.append('The learning rate is as it was: the config does not '
-                       'say which batch size it is for (auto_scale_lr).')
+        remarks.append(
+            f'The learning rate is as it was, {optimizer.lr:g}: the config '
+            'does not say which batch size it is for (auto_scale_lr), yours '
+            f'is {batch}. Its name may say it (8xb16: 8 x 16); scale it.')
     elif batch != base:
         before = optimizer.lr
         optimizer.lr = float(f'{before * batch / base:.4g}')

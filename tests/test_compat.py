@@ -20,12 +20,14 @@ from mmaction.structures import ActionDataSample
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import AmpOptimWrapper
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 
 import dsts_mmaction
 from dsts_mmaction import compat
+from dsts_mmaction.utils.inheriting import load_as_base
 
 CHECKOUT = Path(dsts_mmaction.__file__).parents[1]
 
@@ -592,3 +594,27 @@ def test_video_reader(tmp_path, suffix, codec):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         transform._get_video_reader(str(path))
+
+
+def test_collate_functions_of_inherited_configs(tmp_path):
+    cfg = load_as_base(
+        'mmaction::recognition/mvit/mvit-small-p244_32xb16-16x4x1-200e_'
+        'kinetics400-rgb.py')
+    collate = cfg.train_dataloader.collate_fn
+    assert '_scope_' in collate
+    config = dict(dataset=[dict(inputs=1)], batch_size=1, num_workers=0,
+                  sampler=dict(type='DefaultSampler', shuffle=False),
+                  collate_fn=collate)
+    init_default_scope('mmaction')
+    with pytest.raises(TypeError, match='_scope_'):
+        next(iter(unpatched(Runner.build_dataloader)(config)))
+    assert next(iter(Runner.build_dataloader(config)))
+    assert '_scope_' in collate, 'the config stays as it is'
+
+
+def test_other_dataloaders_are_built_as_ever():
+    config = dict(dataset=[1, 2], batch_size=2, num_workers=0,
+                  sampler=dict(type='DefaultSampler', shuffle=False))
+    assert next(iter(Runner.build_dataloader(config))) == [1, 2]
+    loader = Runner.build_dataloader(config)
+    assert Runner.build_dataloader(loader) is loader

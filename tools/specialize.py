@@ -7,18 +7,23 @@ train.py runs it as it is. With --num-classes and annotation lists, it becomes
 a config for one's own videos.
 """
 import argparse
+import copy
 import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from mmaction.registry import MODELS
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from rich.console import Console
 
 from dsts_mmaction.benchmark.variants import count_parameters
 from dsts_mmaction.fine_tuning import check_data, fine_tuning_config
-from dsts_mmaction.models.placement import channels_at, placement
+from dsts_mmaction.models.placement import (channels_at, check_recognizer,
+                                            placement)
 from dsts_mmaction.models.specialize import specialize_config
+from dsts_mmaction.utils.checkpoints import read_checkpoint
 from dsts_mmaction.utils.configs import without_weights, zoo_checkpoint
 from dsts_mmaction.utils.inheriting import load_as_base, write_inheriting
 from dsts_mmaction.utils.requirements import (missing_for_training,
@@ -72,10 +77,10 @@ def parse_args() -> argparse.Namespace:
                       'config has it)')
     more.add_argument('--epochs', type=int,
                       help="default: the config's; with your own data only")
-    more.add_argument('--gpus', type=int, default=1,
+    more.add_argument('--gpus', type=int,
                       help='that it will be trained on; the learning rate is '
-                      'scaled to their batch (default: %(default)s; with '
-                      'your own data only)')
+                      'scaled to their batch (default: 1; with your own data '
+                      'only)')
     return parser.parse_args()
 
 
@@ -91,6 +96,7 @@ def own_data(args: argparse.Namespace) -> Optional[Dict[str, str]]:
     missing = [name for name, value in required.items() if value is None]
     if len(missing) == len(required) and args.ann_test is None:
         for option, is_given in (('--epochs', args.epochs is not None),
+                                 ('--gpus', args.gpus is not None),
                                  ('--no-flip', args.no_flip)):
             if is_given:
                 raise ValueError(f'{option} needs your own data: '
@@ -127,6 +133,20 @@ def starting_checkpoint(args: argparse.Namespace,
     return args.load_from
 
 
+def check_checkpoint(path: str, cfg: Config) -> None:
+    """Check that a checkpoint has something of a recognizer.
+
+    Raises:
+        ValueError: It has nothing, or cannot be read.
+    """
+    saved = read_checkpoint(path)['state_dict']
+    names = {name.removeprefix('module.') for name in saved}
+    if missing_package(cfg) is None and names.isdisjoint(
+            MODELS.build(copy.deepcopy(cfg.model)).state_dict()):
+        raise ValueError(f'--load-from {path} has no tensor of the '
+                         'recognizer of CONFIG: it is that of another.')
+
+
 def specialize(args: argparse.Namespace, console: Console) -> Path:
     """Write the config that the arguments ask for.
 
@@ -140,7 +160,9 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
     lists = own_data(args)
     out = args.out or Path('dsts-{}{}'.format(
         '' if args.udl == 'off' else 'udl-',
-        Path(args.config.partition('::')[2] or args.config).name))
+        Path(args.config.partition('::')[2] or args.config).stem) + '.py')
+    if out.suffix != '.py' or out.is_dir():
+        raise ValueError(f'--out must be a file that ends in .py, got {out}.')
     if out.exists() and not args.force:
         raise ValueError(f'{out} exists: give --force to replace it, or '
                          'another --out.')
@@ -148,8 +170,10 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
 
     base = load_as_base(args.config)
     init_default_scope('mmaction')
+    check_recognizer(base)
     missing = [missing_package(base), missing_for_training(base)]
-    remarks = [f'{what}, which is not installed.' for what in missing if what]
+    remarks = [f'{what}, which is not installed: training will stop there.'
+               for what in missing if what]
     cfg = base
     if lists is not None:
         sizes = check_data(lists, args.data_root, args.num_classes)
@@ -157,7 +181,7 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
             f'{split} {size}' for split, size in sizes.items()))
         cfg, more = fine_tuning_config(
             base, args.num_classes, lists, args.data_root, args.epochs,
-            args.gpus, not args.no_flip)
+            args.gpus or 1, not args.no_flip)
         remarks += more
     dsts: Dict[str, Any] = dict(num_neurons=args.num_neurons,
                                 num_layers=args.num_layers)
@@ -167,8 +191,13 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
         # Or other weights would be loaded, maybe from the network, before.
         cfg = without_weights(cfg)
         cfg.load_from = load_from
+        if os.path.isfile(load_from):
+            check_checkpoint(load_from, cfg)
         if load_from != args.load_from:
             remarks.append(f'Training starts from {load_from}.')
+    elif lists is not None and args.load_from is None:
+        remarks.append('Training starts as the config has it: no weights of '
+                       'MMAction2 are known for it. --load-from names yours.')
     place = placement(cfg)
     added = count_parameters(dsts, channels_at(cfg, place))
     cfg = specialize_config(cfg, dsts, ORDERS[args.udl], place=place)

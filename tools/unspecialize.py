@@ -13,6 +13,7 @@ import torch
 import dsts_mmaction  # noqa: F401, lets torch read MMEngine's checkpoints
 from dsts_mmaction.models.unspecialized import plain_state_dict
 from dsts_mmaction.utils.atomic import write_atomically
+from dsts_mmaction.utils.checkpoints import read_checkpoint
 
 AVERAGED = 'ema_state_dict'
 
@@ -40,9 +41,7 @@ def unspecialize(checkpoint: Path, out: Path, force: bool = False) -> int:
     """
     if out.exists() and not force:
         raise FileExistsError(f'{out} exists: give --force to replace it.')
-    loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    if 'state_dict' not in loaded:
-        loaded = dict(state_dict=loaded)
+    loaded = read_checkpoint(checkpoint)
     plain = dict(state_dict=plain_state_dict(loaded['state_dict']))
     if AVERAGED in loaded:
         plain[AVERAGED] = plain_state_dict(loaded[AVERAGED])

@@ -58,6 +58,8 @@ def read_list(path: str) -> List[str]:
     except OSError as error:
         raise BenchmarkError(
             f'the list {path} cannot be read: {error.strerror}.') from error
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f'the list {path} is no text file.') from error
     if not lines:
         raise BenchmarkError(f'the list {path} is empty.')
     return lines

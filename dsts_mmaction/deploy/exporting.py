@@ -18,7 +18,7 @@ from ..models.dsts import DeployedDSTSModule, DSTSOutput
 from ..models.heads import DSTSHead
 from .clips import Predictions, RoutingListener
 from .fusing import fuse_conv_bn
-from .loading import first_line
+from ..utils.checkpoints import first_line
 
 PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 INPUT, OUTPUTS = 'clips', ['scores', 'routing']

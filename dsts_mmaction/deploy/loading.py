@@ -1,16 +1,15 @@
 """The recognizer of a config and a checkpoint."""
 import copy
-import pickle
 import textwrap
 from pathlib import Path
 from typing import Any, Dict, Tuple, Union
 
-import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..models.unspecialized import plain_state_dict
+from ..utils.checkpoints import read_checkpoint
 from ..utils.configs import without_weights
 
 
@@ -35,15 +34,8 @@ def load_specialized(cfg: Config, checkpoint: Union[str, Path]
         ValueError: The checkpoint is that of something else.
         OSError: It cannot be read.
     """
-    try:
-        loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f'{checkpoint} is no checkpoint that torch can read: '
-                         f'{first_line(error)}') from error
-    if not isinstance(loaded, dict):
-        raise ValueError(f'{checkpoint} is no checkpoint: it holds a '
-                         f'{type(loaded).__name__}.')
-    state = loaded.get('state_dict', loaded)
+    loaded = read_checkpoint(checkpoint)
+    state = loaded['state_dict']
     state = {name.removeprefix('module.'): value
              for name, value in state.items()}
     try:
@@ -72,9 +64,3 @@ def load_strictly(model: nn.Module, state: Dict[str, Tensor],
         reason = ' '.join(str(error).splitlines()[1:])
         raise ValueError(f'{name} does not fit the config: '
                          f'{textwrap.shorten(reason, 300)}') from error
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without the pages that torch adds."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)

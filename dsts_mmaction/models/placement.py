@@ -12,6 +12,8 @@ from mmengine.config import Config
 
 from ..utils.configs import sampled_frames
 
+#: Recognizers of skeletons, sound and several modalities.
+OTHER_INPUTS = ('RecognizerGCN', 'RecognizerAudio', 'MMRecognizer3D')
 OTHER_PACKAGES = ('timm.', 'torchvision.')
 
 
@@ -26,6 +28,7 @@ def placement(cfg: Config) -> Dict[str, Any]:
             the place has to be given by hand (``layer`` and ``channels`` of
             DSTSHead).
     """
+    check_recognizer(cfg)
     model = cfg.model
     head = model.get('cls_head') or {}
     if not head:
@@ -35,6 +38,22 @@ def placement(cfg: Config) -> Dict[str, Any]:
         raise ValueError('model.cls_head is a DSTSHead already: give the '
                          'config of the plain recognizer.')
     return {**_place(model), **_segments(cfg)}
+
+
+def check_recognizer(cfg: Config) -> None:
+    """Check that a config is that of a recognizer of videos.
+
+    Raises:
+        ValueError: It is not.
+    """
+    model = cfg.get('model') or {}
+    if not model.get('backbone'):
+        raise ValueError('the config is none of a recognizer: it has no '
+                         'model.backbone.')
+    if str(model.get('type')) in OTHER_INPUTS:
+        raise ValueError(f'model.type is {model.type}, which has no map in '
+                         'space and time: give the config of a recognizer of '
+                         'videos.')
 
 
 def feature_channels(cfg: Config) -> Tuple[int, ...]:

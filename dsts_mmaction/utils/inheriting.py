@@ -29,11 +29,15 @@ def load_as_base(name: str) -> Config:
     """A config as one that inherits from it sees it.
 
     Raises:
-        ValueError: There is no such config.
+        ValueError: There is no such config, or it is no config.
     """
     find_config(name)
     with tempfile.TemporaryDirectory() as folder:
-        return _inheriting(base_reference(name, folder), folder)
+        try:
+            return _inheriting(base_reference(name, folder), folder)
+        except (SyntaxError, OSError) as error:  # OSError: not a .py, …
+            raise ValueError(f'config {name!r} cannot be read: '
+                             f'{error}') from error
 
 
 def _inheriting(reference: str, folder: str) -> Config:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from dsts_mmaction.fine_tuning import fine_tuning_config
@@ -66,6 +67,15 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     (tmp_path / 'far.txt').write_text('videos/0.mp4 5\n')
     (tmp_path / 'gone.txt').write_text('videos/gone.mp4 0\n')
     (tmp_path / 'notes.txt').write_text('notes.txt 0\n')
+    for name, line in (('tab', 'a.mp4\t0\n'), ('space', 'my a.mp4 0\n'),
+                       ('blank', 'videos/train_0.mp4 0\n\n')):
+        (tmp_path / f'{name}.txt').write_text(line)
+    (tmp_path / 'bytes.txt').write_bytes(b'\xff\xfe')
+    (tmp_path / 'folder.py').mkdir()
+    (tmp_path / 'typo.py').write_text('model = dict(\n')
+    (tmp_path / 'none.py').write_text('lr = 1\n')
+    (tmp_path / 'junk.pth').write_bytes(b'junk')
+    torch.save(dict(other=torch.zeros(1)), tmp_path / 'other.pth')
     before = sorted(tmp_path.iterdir())
     for args, message in (
             (['nothing.py'], "config 'nothing.py' does not exist"),
@@ -83,6 +93,21 @@ def test_mistakes_are_one_sentence_and_write_nothing(
              f'{root}/videos/gone.mp4, does not exist'),
             (['tiny.py', *data, '--data-root', tmp_path, '--ann-train',
               'notes.txt'], 'notes.txt, cannot be read by decord'),
+            *((['tiny.py', *data, '--ann-val', f'{name}.txt'],
+               f'{name}.txt, line {number}, must be PATH LABEL with one space')
+              for name, number in (('tab', 1), ('space', 1), ('blank', 2))),
+            (['tiny.py', *data, '--ann-val', 'bytes.txt'], 'is no text file'),
+            (['tiny.py', '--out', 'folder.py'], '--out must be a file that'),
+            (['tiny.py', '--out', 'a.txt'], '--out must be a file that'),
+            (['typo.py'], "config 'typo.py' cannot be read"),
+            (['none.py'], 'it has no model.backbone'),
+            (['mmaction::skeleton/stgcn/stgcn_8xb16-joint-u100-80e_ntu60-xsub'
+              '-keypoint-2d.py'], 'model.type is RecognizerGCN'),
+            (['tiny.py', '--gpus', 2], '--gpus needs your own data'),
+            (['tiny.py', '--load-from', 'junk.pth'],
+             'junk.pth is no checkpoint'),
+            (['tiny.py', '--load-from', 'other.pth'],
+             'other.pth has no tensor of the recognizer'),
             (['tiny.py', '--no-flip'], '--no-flip needs your own data'),
             ([VIDEOMAE, *data], 'does not train, it has no train_dataloader'),
             (['tiny.py', '--load-from', 'no.pth'], '--load-from no.pth')):
@@ -136,7 +161,7 @@ def test_without_a_batch_size_the_learning_rate_stays(tmp_path):
     lists = dict(train='train.txt', val='val.txt')
     tuned, remarks = fine_tuning_config(cfg, 4, lists, '.', gpus=8)
     assert tuned.optim_wrapper == cfg.optim_wrapper
-    assert 'as it was' in remarks[0]
+    assert 'as it was, ' in remarks[0] and 'yours is ' in remarks[0]
 
 
 @pytest.mark.parametrize('name, message', [

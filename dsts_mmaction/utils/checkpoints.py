@@ -1,0 +1,36 @@
+"""Reading checkpoints, without trust."""
+import pickle
+import struct
+from pathlib import Path
+from typing import Any, Dict, Union
+
+import torch
+
+
+def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+    """A checkpoint, on the CPU, with a ``state_dict``.
+
+    Args:
+        path: A file of MMEngine's or of a state dict alone.
+
+    Raises:
+        ValueError: It is no checkpoint that torch reads without running
+            code.
+        OSError: It cannot be read.
+    """
+    try:
+        loaded = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError,
+            struct.error) as error:
+        raise ValueError(f'{path} is no checkpoint that torch can read: '
+                         f'{first_line(error)}') from error
+    if not isinstance(loaded, dict):
+        raise ValueError(f'{path} is no checkpoint: it holds a '
+                         f'{type(loaded).__name__}.')
+    return loaded if 'state_dict' in loaded else dict(state_dict=loaded)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the pages that torch adds."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)
