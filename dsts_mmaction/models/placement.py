@@ -47,7 +47,7 @@ def check_recognizer(cfg: Config) -> None:
         ValueError: It is not.
     """
     model = cfg.get('model') or {}
-    if not model.get('backbone'):
+    if model.get('backbone') is None:
         raise ValueError('the config is none of a recognizer: it has no '
                          'model.backbone.')
     if str(model.get('type')) in OTHER_INPUTS:
