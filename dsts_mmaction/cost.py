@@ -1,5 +1,5 @@
 """What a specialized recognizer costs: as stored, and as executed."""
-from typing import Dict, NamedTuple, Sequence
+from typing import Dict, NamedTuple, Sequence, Tuple
 
 import torch
 from mmaction.models.recognizers import RecognizerOmni
@@ -68,7 +68,8 @@ def specialized_cost(cfg: Config, shape: Sequence[int]) -> Cost:
 
 
 def _without_modules(model: nn.Module, modules: Sequence[DSTSModule],
-                     shape: Sequence[int]) -> tuple:
+                     shape: Sequence[int]
+                     ) -> Tuple[int, Dict[DSTSModule, Tensor]]:
     """Operations of the rest, and random features for every module."""
     seen: Dict[DSTSModule, Tensor] = {}
 

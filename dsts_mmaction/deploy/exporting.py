@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from ..models.dsts import DeployedDSTSModule, DSTSOutput
 from ..models.heads import DSTSHead
+from ..utils.checkpoints import first_line
 from .clips import Predictions, RoutingListener
 from .fusing import fuse_conv_bn
-from ..utils.checkpoints import first_line
 
 PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 INPUT, OUTPUTS = 'clips', ['scores', 'routing']

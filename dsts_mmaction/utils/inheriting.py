@@ -1,4 +1,5 @@
 """Write a config as what it changes of the one that it inherits from."""
+import functools
 import os
 import re
 import tempfile
@@ -46,8 +47,9 @@ def _inheriting(reference: str, folder: str) -> Config:
     return Config.fromfile(path)
 
 
+@functools.lru_cache(maxsize=None)
 def _is_base(reference: str) -> bool:
-    """Whether MMEngine finds a base by its name in a package."""
+    """Whether MMEngine finds a base by its name in an installed package."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             _inheriting(reference, folder)
