@@ -1,14 +1,17 @@
 """What is counted is what runs."""
 import copy
+import warnings
 
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from dsts_mmaction.cost import specialized_cost
 from dsts_mmaction.models import DSTSModule
+from dsts_mmaction.models.unspecialized import dsts_modules
 from dsts_mmaction.utils.flops import count_flops
 from tests.builders import slowfast, specialize, tsm
 from tests.reference import dense_forward
@@ -46,6 +49,43 @@ def test_operations_are_those_of_a_forward(name):
     assert cost.plain_parameters == count
     assert cost.stored_parameters == sum(
         p.numel() for p in built.parameters()) - count
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_get_flops_of_mmaction2_counts_what_is_executed(name):
+    model, shape = CASES[name]
+    cost = specialized_cost(Config(dict(model=model)), shape)
+
+    def operations(recognizer):
+        recognizer.forward = recognizer.extract_feat  # as that tool does
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            counted = FlopAnalyzer(recognizer, torch.randn(shape))
+            counted.unsupported_ops_warnings(False)
+            flops = counted.by_operator()
+        # It counts norms and pooling as well.
+        return flops['conv'] + flops['linear']
+
+    plain, special = (build(each) for each in (
+        dict(model, cls_head=model['cls_head']['head']), model))
+    # Its trace has choices, not the scores that they came from.
+    scores = sum(m.num_layers * m.num_neurons * m.mid_channels
+                 for m in dsts_modules(special))
+    assert (operations(special) - operations(plain)
+            == cost.executed_flops - scores)
+
+
+def test_get_flops_of_mmaction2_itself(tmp_path):
+    config = tmp_path / 'special.py'
+    Config(dict(model=CASES['tsm'][0], custom_imports=dict(
+        imports=['dsts_mmaction']))).dump(config)
+    done = run('analysis_tools/get_flops.py', config, '--shape', 8, 3, 32,
+               32, tool='host_tool.py')
+    assert done.returncode == 0, done.stderr
+    row, = [line.split('|') for line in done.stdout.splitlines()
+            if line.split('|')[1:2] and line.split('|')[1].strip()
+            == 'cls_head.dsts.0']
+    assert row[3].strip().endswith('M')
 
 
 def test_stored_is_what_a_dense_forward_runs():

@@ -3,7 +3,9 @@
 For rows of bench_speed.py.
 """
 import copy
-from typing import Callable, Tuple
+import tempfile
+from pathlib import Path
+from typing import Callable, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +14,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from dsts_mmaction.deploy import exporting
 from dsts_mmaction.deploy.fusing import fuse_conv_bn, fuse_dsts
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.models.unspecialized import dsts_modules
 from dsts_mmaction.utils.configs import view_shape, without_weights
 from tools.bench_iterations import spread_evenly
+
+#: How a recognizer runs.
+FORMS = ('eager', 'compiled', 'program', 'onnx')
 
 
 def without_gradients(forward: Callable[[Tensor], object],
@@ -62,8 +68,8 @@ class PlainConvolutions(nn.Module):
         return self.expand(z.flatten(3)).unflatten(3, shape[3:])
 
 
-def deployed_and_plain(config: str,
-                       batch: int) -> Tuple[Callable, Callable]:
+def deployed_and_plain(config: str, batch: int,
+                       form: str = 'eager') -> Tuple[Callable, Callable]:
     """Class scores of a deployed recognizer, and of one without DSTS.
 
     Batch norms of the backbone are folded on both sides.
@@ -71,22 +77,70 @@ def deployed_and_plain(config: str,
     Args:
         config: Of a specialized recognizer with its module at the head.
         batch: Clips, one view each, of the config's frames and size.
+        form: One of ``FORMS``, on both sides: as PyTorch runs it, or with
+            torch.compile, from normalized clips to scores, or exported by
+            torch.export or to onnxruntime, from uint8 clips.
     """
+    special, shape = deployed_recognizer(config)
+    if form in ('program', 'onnx'):
+        return exported_and_plain(special, (batch, *shape[1:]), form)
+    plain = copy.deepcopy(special)
+    plain.cls_head = plain.cls_head.head
+    x = torch.randn(batch, *shape[1:])
+
+    def scores(model: nn.Module) -> Callable[[], None]:
+        fuse_conv_bn(model)
+
+        def forward(clips: Tensor) -> Tensor:
+            return model(clips, mode='tensor', stage='head')
+
+        return without_gradients(
+            torch.compile(forward) if form == 'compiled' else forward, x)
+
+    return scores(special), scores(plain)
+
+
+def compiled_and_eager(config: str, batch: int) -> Tuple[Callable, Callable]:
+    """Class scores of one deployed recognizer, with torch.compile and not."""
+    return tuple(deployed_and_plain(config, batch, form)[0]
+                 for form in ('compiled', 'eager'))
+
+
+def deployed_recognizer(config: str) -> Tuple[nn.Module, Tuple[int, ...]]:
+    """A recognizer of random weights, its routing even, and a view's shape."""
     cfg = without_weights(Config.fromfile(config))
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
-    special = MODELS.build(cfg.model)
-    for module in dsts_modules(special):
+    model = MODELS.build(cfg.model)
+    for module in dsts_modules(model):
         spread_evenly(module)
         # Or what it adds would be zero from the start.
         nn.init.normal_(module.expand.weight)
-    plain = copy.deepcopy(special)
-    plain.cls_head = plain.cls_head.head
-    x = torch.randn(batch, *view_shape(cfg)[1:])
+    return fuse_dsts(model), view_shape(cfg)
 
-    def scores(model: nn.Module) -> Callable[[], None]:
-        model = fuse_conv_bn(fuse_dsts(model))
-        return without_gradients(
-            lambda clips: model(clips, mode='tensor', stage='head'), x)
 
-    return scores(special), scores(plain)
+def exported_and_plain(model: nn.Module, shape: Sequence[int],
+                       form: str) -> Tuple[Callable, Callable]:
+    """Predictions of an exported recognizer, and of one without DSTS.
+
+    Args:
+        model: The deployed recognizer.
+        shape: Of the clips.
+        form: ``'program'`` or ``'onnx'``.
+    """
+    clips = torch.randint(256, (max(shape[0], 2), *shape[1:]),
+                          dtype=torch.uint8)
+    special = exporting.Exportable(model, clips)
+
+    def predictions(recognizer: exporting.Exportable) -> Callable[[], object]:
+        program = exporting.export(recognizer, clips)
+        batch = clips[:shape[0]]
+        if form == 'program':
+            return without_gradients(program.module(), batch)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / 'recognizer.onnx'
+            exporting.write_onnx(program, path)
+            run = exporting.onnx_runner(path)
+        return lambda: run(batch)
+
+    return predictions(special), predictions(exporting.without_dsts(special))

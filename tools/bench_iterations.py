@@ -40,15 +40,18 @@ class Setting(NamedTuple):
         config: A TSM config with UpstreamDownstreamHook; absolute path.
         batch: Clips per iteration.
         size: Height and width of the clips, in pixels.
+        compile: Whether MMEngine compiles the training step.
     """
     name: str
     config: str
     batch: int
     size: int
+    compile: bool = False
 
     def __str__(self) -> str:
-        return (f'{self.name} {FRAMES}x{self.size}x{self.size}, '
+        text = (f'{self.name} {FRAMES}x{self.size}x{self.size}, '
                 f'batch {self.batch}')
+        return f'{text}, compiled' if self.compile else text
 
 
 @DATASETS.register_module()
@@ -159,6 +162,7 @@ def start_runner(variant: str, setting: Setting) -> Runner:
             cfg[f'{split}_{part}'] = None
     cfg.randomness = dict(seed=0)
     cfg.log_level = 'ERROR'
+    cfg.compile = setting.compile
     cfg.work_dir = tempfile.mkdtemp(dir=work_dirs().name)
     # Runners of the same name would log into the same place.
     cfg.experiment_name = cfg.work_dir

@@ -19,10 +19,12 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from torch._inductor.exc import InvalidCxxCompiler
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dsts_mmaction.deploy.exporting import missing_packages  # noqa: E402
 from dsts_mmaction.models import DSTSModule  # noqa: E402
 from dsts_mmaction.models.dsts import fuse  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
@@ -31,7 +33,8 @@ from dsts_mmaction.utils.malloc import (  # noqa: E402
 from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
 from tools.bench_evaluation import (  # noqa: E402
-    PlainConvolutions, deployed_and_plain, without_gradients)
+    PlainConvolutions, compiled_and_eager, deployed_and_plain,
+    without_gradients)
 from tools.bench_iterations import (Setting, Training,  # noqa: E402
                                     spread_evenly, training_memory)
 from tools.bench_reading import pipeline_and_plain  # noqa: E402
@@ -46,6 +49,7 @@ R50 = Setting(
     size=224)
 SLOWFAST = str(ROOT / 'configs' / 'slowfast' /
                'dsts-slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb.py')
+R50_COMPILED = R50._replace(compile=True)
 R18 = Setting(
     'TSM-R18',
     str(CONFIGS / 'dsts-udl-tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py'),
@@ -56,13 +60,15 @@ R18 = Setting(
 class Row(NamedTuple):
     """One ratio, and what it must not exceed or must reach.
 
-    ``measure`` measures it in the given number of rounds.
+    ``measure`` measures it in the given number of rounds. ``missing`` says
+    what it needs and is not here, if anything.
     """
     what: str
     measure: Callable[[int], Ratio]
     at_most: Optional[float] = None
     at_least: Optional[float] = None
     max_rounds: Optional[int] = None
+    missing: Callable[[], Optional[str]] = lambda: None
 
     def met(self, value: float) -> Optional[bool]:
         if self.at_most is not None:
@@ -97,6 +103,16 @@ def memory(numerator: str, denominator: str,
         partial(training_memory, numerator, setting),
         partial(training_memory, denominator, setting),
         rounds=rounds)
+
+
+def missing_compiler() -> Optional[str]:
+    """What torch.compile needs on a CPU, if it is not installed."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return 'a C++ compiler'
+    return None
 
 
 def make_module(num_neurons: int, mid_channels: int,
@@ -312,6 +328,40 @@ ROWS: Dict[str, Row] = {
            ('tsm', 'TSM-R50 8x224x224', R50.config),
            ('slowfast', 'SlowFast-R50 32x224x224', SLOWFAST))
        for batch in (1, 8)},
+    **{f'infer_{name}_b{batch}_{form}':
+       Row(f'inference, {title}, batch {batch}, {form}, deployed with / '
+           'without DSTS',
+           timed(partial(deployed_and_plain, config, batch, form)),
+           max_rounds=15 if batch == 1 else 7,
+           missing=missing_packages if form == 'onnx' else missing_compiler)
+       for name, title, config, batch, form in (
+           ('tsm', 'TSM-R50 8x224x224', R50.config, 1, 'compiled'),
+           ('tsm', 'TSM-R50 8x224x224', R50.config, 1, 'onnx'),
+           ('tsm', 'TSM-R50 8x224x224', R50.config, 8, 'onnx'),
+           ('slowfast', 'SlowFast-R50 32x224x224', SLOWFAST, 1, 'onnx'))},
+    'infer_tsm_b1_program':
+    Row('inference, TSM-R50 8x224x224, batch 1, program, deployed with / '
+        'without DSTS',
+        timed(partial(deployed_and_plain, R50.config, 1, 'program'))),
+    'infer_tsm_b1_compiled_vs_eager':
+    Row('inference, TSM-R50 8x224x224, batch 1, deployed, compiled / eager',
+        timed(partial(compiled_and_eager, R50.config, 1)),
+        missing=missing_compiler),
+    'eval_compiled_vs_eager':
+    Row('evaluation, compiled / eager, N=10',
+        timed(lambda: evaluation(torch.compile, lambda module: module)),
+        missing=missing_compiler),
+    'train_compiled_vs_eager':
+    Row(f'training iteration, {R50}, joint, compiled / eager',
+        timed(lambda: (Training('joint', R50_COMPILED),
+                       Training('joint', R50))),
+        max_rounds=3,
+        missing=missing_compiler),
+    'train_joint_vs_base_compiled':
+    Row(f'training iteration, {R50_COMPILED}, with / without DSTS',
+        iterations('joint', 'base', R50_COMPILED),
+        max_rounds=3,
+        missing=missing_compiler),
     'read_vs_decord':
     Row('reading a clip, validation pipeline / plain decord and OpenCV',
         timed(lambda: pipeline_and_plain(R50.config))),
@@ -376,8 +426,14 @@ def main() -> None:
     for column in ('name', 'what', 'ratio', 'quartiles', 'bar', 'met',
                    'either side'):
         table.add_column(column, overflow='fold')
-    records = []
-    for name, row, ratio in measure(args.only, args.rounds):
+    records, names = [], []
+    for name in args.only:
+        missing = ROWS[name].missing()
+        if missing is None:
+            names.append(name)
+        else:
+            print(f'{name} is left out: it needs {missing}.', file=sys.stderr)
+    for name, row, ratio in measure(names, args.rounds):
         met = row.met(ratio.value)
         records.append(
             dict(name=name, value=ratio.value, spread=ratio.spread,

@@ -135,7 +135,8 @@ def _export(deployed: nn.Module, clips: List[Clip], expected: Predictions,
                          'and an exported recognizer takes one: let it crop, '
                          'or give --no-onnx --no-export.')
     batch = torch.stack(inputs)
-    program = exporting.export(deployed, batch)
+    program = exporting.export(
+        exporting.Exportable(deployed, batch), batch)
     found = {}
     # One by one, and several at once.
     for size in (1, len(batch)):

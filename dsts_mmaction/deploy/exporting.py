@@ -110,17 +110,18 @@ def _check_kind(model: nn.Module) -> None:
             "exported; ActionDataPreprocessor of 'NCHW' and 'NCTHW' can.")
 
 
-def export(model: nn.Module, clips: Tensor) -> torch.export.ExportedProgram:
+def export(exportable: Exportable,
+           clips: Tensor) -> torch.export.ExportedProgram:
     """The program of a deployed recognizer, for batches of any size.
 
     Args:
-        model: The recognizer, left as it is.
+        exportable: The recognizer.
         clips: At least two clips, as from the test pipeline.
 
     Raises:
         ValueError: torch.export cannot take the recognizer.
     """
-    exportable = Exportable(model, clips)
+    model = exportable.model
     try:
         return _export(exportable, clips)
     except Exception as error:  # of many types
@@ -202,15 +203,16 @@ def run_program(program: torch.export.ExportedProgram,
 
 def run_onnx(path: Path, clips: Tensor, batch_size: int) -> Predictions:
     """Predictions of onnxruntime in batches of a size."""
+    return _in_batches(onnx_runner(path), clips, batch_size)
+
+
+def onnx_runner(path: Path) -> Callable[[Tensor], Tuple[Tensor, ...]]:
+    """Scores and routing of clips, from an ONNX file by onnxruntime."""
     import onnxruntime
     session = onnxruntime.InferenceSession(
         str(path), providers=['CPUExecutionProvider'])
-
-    def run(batch: Tensor) -> Tuple[Tensor, ...]:
-        return tuple(map(torch.from_numpy, session.run(
-            OUTPUTS, {INPUT: np.ascontiguousarray(batch)})))
-
-    return _in_batches(run, clips, batch_size)
+    return lambda clips: tuple(map(torch.from_numpy, session.run(
+        OUTPUTS, {INPUT: np.ascontiguousarray(clips)})))
 
 
 def _in_batches(run: Callable[[Tensor], Tuple[Tensor, ...]], clips: Tensor,

@@ -9,6 +9,7 @@ import torch
 
 from dsts_mmaction.engine.upstream_downstream import upstream_group
 from dsts_mmaction.models.unspecialized import dsts_modules
+from tools import bench_speed
 from tools.bench_iterations import VARIANTS, Training
 from tools.bench_speed import R18
 
@@ -41,6 +42,19 @@ def test_unknown_row_is_refused_with_the_known_ones():
     done = run('--only', 'nothing')
     assert done.returncode == 2
     assert 'nothing' in done.stderr and 'train_n64_vs_n4' in done.stderr
+
+
+def test_a_row_that_lacks_something_is_left_out(monkeypatch, capsys,
+                                                tmp_path):
+    names, out = ['train_n64_vs_n4', 'mix_plain_vs_ours_n64'], tmp_path / 'a'
+    monkeypatch.setitem(bench_speed.ROWS, names[0], bench_speed.ROWS[
+        names[0]]._replace(missing=lambda: 'a machine'))
+    monkeypatch.setattr(sys, 'argv', ['bench_speed.py', '--rounds', '2',
+                                      '--json', str(out), '--only', *names])
+    bench_speed.main()
+    assert [row['name'] for row in json.loads(out.read_text())] == names[1:]
+    assert (capsys.readouterr().err
+            == 'train_n64_vs_n4 is left out: it needs a machine.\n')
 
 
 @pytest.mark.parametrize('variant', VARIANTS)

@@ -186,7 +186,8 @@ def test_other_places_of_the_module(name, one_thread):
     expected = expected_for(model, clips)
     deployed = fuse_dsts(model)
     assert difference(expected, expected_for(deployed, clips)).is_small
-    program = exporting.export(deployed, clips[:2])
+    program = exporting.export(
+        exporting.Exportable(deployed, clips[:2]), clips[:2])
     for size in (1, 5):
         assert difference(expected, exporting.run_program(
             program, clips, size)).is_small
@@ -337,7 +338,7 @@ def test_what_torch_cannot_export_is_named(where):
              'without' if where == 'backbone' else
              'cannot take DSTS in Recognizer3D of ResNet3dSlowOnly')
     with pytest.raises(ValueError, match=match):
-        exporting.export(model, clips)
+        exporting.export(exporting.Exportable(model, clips), clips)
 
 
 def test_recognizers_of_unknown_steps_are_refused():

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from .dispatch import opaque, run_by_neuron
 from .layer import DSTSLayer, LayerOutput
 from .module import DSTSModule, DSTSOutput
 
@@ -46,7 +47,7 @@ class DeployedLayer(nn.Module):
             'places', torch.zeros(num_neurons, channels, dtype=torch.int64)
             if gates else None)
         #: Spatial channels of each neuron; read once, not in every forward.
-        self._spatial_counts: Optional[List[int]] = None
+        self._spatial_counts = [0] * num_neurons
 
     def forward(self, z: Tensor, batched: bool) -> LayerOutput:
         """Run the layer on features (B, M, T, H, W).
@@ -61,7 +62,9 @@ class DeployedLayer(nn.Module):
         if batched:
             out = self._run_batched(z, index)
         else:
-            out = self._run_by_neuron(z, index)
+            out = _dispatch(z, index, self.spatial_kernels,
+                            self.temporal_kernels, self.places,
+                            self._spatial_counts)
         bias = self.bias.view(-1, 1, 1, 1)
         return LayerOutput(z + F.relu(out + bias), scores, index)
 
@@ -74,39 +77,6 @@ class DeployedLayer(nn.Module):
             return F.linear(pooled, weight.to(dtype), bias.to(dtype))
         with torch.autocast(z.device.type, enabled=False):
             return F.linear(pooled, weight.to(dtype), bias.to(dtype))
-
-    def _run_by_neuron(self, z: Tensor, index: Tensor) -> Tensor:
-        chosen = index.tolist()
-        if len(set(chosen)) == 1:
-            return self._run_neuron(chosen[0], z)
-        outputs, order = [], []
-        for neuron in sorted(set(chosen)):
-            samples = [i for i, other in enumerate(chosen) if other == neuron]
-            outputs.append(self._run_neuron(neuron, z[samples]))
-            order += samples
-        back = sorted(range(len(order)), key=order.__getitem__)
-        return torch.cat(outputs)[back]
-
-    def _run_neuron(self, neuron: int, z: Tensor) -> Tensor:
-        spatial, temporal = (self.spatial_kernels[neuron],
-                             self.temporal_kernels[neuron])
-        if not self.gates:
-            return _spatial(z, spatial) + _temporal(z, temporal)
-        count = self._count_spatial()[neuron]
-        temporal = temporal[:z.shape[1] - count]
-        places = self.places[neuron]
-        # Temporal channels follow this neuron's own spatial ones here.
-        places = places - (places >= len(spatial)) * (len(spatial) - count)
-        return torch.cat([
-            run(z, kernels) for run, kernels in (
-                (_spatial, spatial[:count]), (_temporal, temporal))
-            if len(kernels)], 1)[:, places]
-
-    def _count_spatial(self) -> List[int]:
-        if self._spatial_counts is None:
-            limit = self.spatial_kernels.shape[1]
-            self._spatial_counts = (self.places < limit).sum(1).tolist()
-        return self._spatial_counts
 
     def _run_batched(self, z: Tensor, index: Tensor) -> Tensor:
         """The same without a loop or a shape that depends on values.
@@ -137,8 +107,10 @@ class DeployedLayer(nn.Module):
             if new is not None and (new.shape[:1] + new.shape[2:]
                                     == own.shape[:1] + own.shape[2:]):
                 setattr(self, name, own.new_empty(new.shape))
-        self._spatial_counts = None
         super()._load_from_state_dict(state_dict, prefix, *args)
+        if self.gates:
+            limit = self.spatial_kernels.shape[1]
+            self._spatial_counts = (self.places < limit).sum(1).tolist()
 
 
 class DeployedDSTSModule(nn.Module):
@@ -305,6 +277,31 @@ def _fold_norm(weight: Tensor,
 
 def _named(name: str, weight: Tensor, bias: Tensor) -> Dict[str, Tensor]:
     return {f'{name}.weight': weight, f'{name}.bias': bias}
+
+
+@opaque('dispatch_deployed')
+def _dispatch(z: Tensor, index: Tensor, spatial_kernels: Tensor,
+              temporal_kernels: Tensor, places: Optional[Tensor],
+              spatial_counts: List[int]) -> Tensor:
+    channels = z.shape[1]
+
+    def run_neuron(neuron: int, samples: Tensor) -> Tensor:
+        spatial, temporal = (
+            kernels[neuron].to(z.dtype)
+            for kernels in (spatial_kernels, temporal_kernels))
+        if places is None:
+            return _spatial(samples, spatial) + _temporal(samples, temporal)
+        count = spatial_counts[neuron]
+        # Temporal channels follow this neuron's own spatial ones here.
+        order = places[neuron]
+        order = order - (order >= len(spatial)) * (len(spatial) - count)
+        return torch.cat([
+            run(samples, kernels) for run, kernels in (
+                (_spatial, spatial[:count]),
+                (_temporal, temporal[:channels - count]))
+            if len(kernels)], 1)[:, order]
+
+    return run_by_neuron(z, index, run_neuron)
 
 
 def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dispatch import opaque, run_by_neuron
 from .kernel_mixing import mix_kernels
 from .straight_through import straight_through_one_hot
 
@@ -121,32 +122,10 @@ class SpecializedNeurons(nn.Module):
         Returns:
             Shape (B, M, T, H, W).
         """
-        neurons = index.unique().tolist()
-        samples = [(index == neuron).nonzero().squeeze(1)
-                   for neuron in neurons]
-        outputs = [
-            self._run_neuron(neuron, z[chosen])
-            for neuron, chosen in zip(neurons, samples)
-        ]
-        return torch.cat(outputs)[torch.cat(samples).argsort()]
-
-    def _run_neuron(self, neuron: int, z: Tensor) -> Tensor:
-        if self.gate_logits is None:
-            everything = slice(None)
-            return sum(
-                run(z, _select(neuron, everything, *kernels))
-                for run, kernels in zip((_spatial, _temporal),
-                                        self._operators()))
-        is_spatial = self.gate_logits[neuron].argmax(dim=-1) == 0
-        outputs, order = [], []
-        for run, kernels, chosen in zip((_spatial, _temporal),
-                                        self._operators(),
-                                        (is_spatial, ~is_spatial)):
-            channels = chosen.nonzero().squeeze(1)
-            if len(channels):
-                outputs.append(run(z, _select(neuron, channels, *kernels)))
-                order.append(channels)
-        return torch.cat(outputs, 1)[:, torch.cat(order).argsort()]
+        (spatial, shared_spatial), (temporal, shared_temporal) = (
+            self._operators())
+        return _dispatch(z, index, spatial, temporal, shared_spatial,
+                         shared_temporal, self.gate_logits)
 
     def _operators(
             self) -> Tuple[Tuple[Tensor, Optional[Tensor]], ...]:
@@ -157,6 +136,34 @@ class SpecializedNeurons(nn.Module):
     def extra_repr(self) -> str:
         num_neurons, channels = self.spatial_kernels.shape[:2]
         return f'{num_neurons} neurons of {channels} channels'
+
+
+@opaque('dispatch')
+def _dispatch(z: Tensor, index: Tensor, spatial_kernels: Tensor,
+              temporal_kernels: Tensor,
+              shared_spatial_kernel: Optional[Tensor],
+              shared_temporal_kernel: Optional[Tensor],
+              gate_logits: Optional[Tensor]) -> Tensor:
+    operators = ((_spatial, spatial_kernels, shared_spatial_kernel),
+                 (_temporal, temporal_kernels, shared_temporal_kernel))
+
+    def run_neuron(neuron: int, samples: Tensor) -> Tensor:
+        if gate_logits is None:
+            return sum(
+                run(samples, _select(neuron, slice(None), *kernels, z.dtype))
+                for run, *kernels in operators)
+        is_spatial = gate_logits[neuron].argmax(dim=-1) == 0
+        outputs, order = [], []
+        for (run, *kernels), chosen in zip(operators,
+                                           (is_spatial, ~is_spatial)):
+            channels = chosen.nonzero().squeeze(1)
+            if len(channels):
+                outputs.append(run(
+                    samples, _select(neuron, channels, *kernels, z.dtype)))
+                order.append(channels)
+        return torch.cat(outputs, 1)[:, torch.cat(order).argsort()]
+
+    return run_by_neuron(z, index, run_neuron)
 
 
 def _mix(weights: Tensor, index: Tensor, kernels: Tensor,
@@ -171,10 +178,12 @@ def _mix(weights: Tensor, index: Tensor, kernels: Tensor,
 
 
 def _select(neuron: int, channels: Union[slice, Tensor], kernels: Tensor,
-            shared: Optional[Tensor]) -> Tensor:
+            shared: Optional[Tensor], dtype: torch.dtype) -> Tensor:
     """Kernels of some output channels of a neuron."""
     selected = kernels[neuron, channels]
-    return selected if shared is None else selected + shared[channels]
+    if shared is not None:
+        selected = selected + shared[channels]
+    return selected.to(dtype)
 
 
 # All samples of a batch, each with its own kernels, run as one convolution

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..dsts.dispatch import is_compiling
 from ..recognizers import backbone_name, recognizer_under_construction
 from ..specializer import Features, FeatureSpecializer
 from ..token_layout import TokenLayout
@@ -107,6 +108,8 @@ class DSTSHead(BaseModule):
                 # It tells its head how many frames there are, not its layers.
                 recognizer.register_forward_pre_hook(self._count_frames,
                                                      with_kwargs=True)
+        elif recognizer is not None:
+            recognizer.register_forward_hook(self._specialize_extracted)
 
     def forward(self, feats: Features, **kwargs: Any) -> Tensor:
         """Class scores of the wrapped head for specialized features."""
@@ -211,6 +214,18 @@ class DSTSHead(BaseModule):
         """Forward pre-hook of Recognizer2D: frames of all views."""
         inputs = args[0] if args else kwargs['inputs']
         self._num_segs = inputs.shape[1]
+
+    def _specialize_extracted(self, recognizer: nn.Module, args: Tuple,
+                              output: Any) -> Any:
+        """Forward hook of the recognizer, for MMAction2's get_flops.py.
+
+        It puts ``extract_feat``, which ends before the head, in the place
+        of ``forward``, and would count a recognizer without DSTS.
+        """
+        if is_compiling() or recognizer.forward != recognizer.extract_feat:
+            return output
+        feats, options = output
+        return self._specialize(feats, options)[0], options
 
     def _frames_per_view(self, num_segs: Optional[int]) -> Optional[int]:
         """Frames of one view; ``num_segs`` counts those of all views."""
