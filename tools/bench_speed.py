@@ -2,12 +2,14 @@
 
 Each row measures two sides in turn and prints the median ratio with its
 quartiles. ``--json`` writes a list of {"name", "value", "spread", "bar",
-"met"}; rows without a bar are there to compare implementations.
+"met"}; rows without a bar are there for information, or to compare
+implementations.
 """
 import argparse
+import datetime
 import gc
 import json
-import os
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -24,12 +26,17 @@ from torch._inductor.exc import InvalidCxxCompiler
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dsts_mmaction.benchmark.report import provenance  # noqa: E402
 from dsts_mmaction.deploy.exporting import missing_packages  # noqa: E402
 from dsts_mmaction.models import DSTSModule  # noqa: E402
 from dsts_mmaction.models.dsts import fuse  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
+from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
+from dsts_mmaction.utils.machine import describe_machine  # noqa: E402
 from dsts_mmaction.utils.malloc import (  # noqa: E402
     release_freed_memory, restart_keeping_freed_memory)
+from dsts_mmaction.utils.markdown import (  # noqa: E402
+    markdown_table, write_document)
 from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
 from tools.bench_evaluation import (  # noqa: E402
@@ -40,6 +47,7 @@ from tools.bench_iterations import (Setting, Training,  # noqa: E402
 from tools.bench_reading import pipeline_and_plain  # noqa: E402
 
 Sides = Tuple[Callable[[], object], Callable[[], object]]
+COLUMNS = ('name', 'what', 'ratio', 'quartiles', 'bar', 'met', 'either side')
 SHAPE = (8, 256, 8, 7, 7)  # batch, channels, frames, height, width
 CONFIGS = ROOT / 'configs' / 'tsm'
 R50 = Setting(
@@ -389,10 +397,24 @@ def measure(names: List[str],
         release_freed_memory()
 
 
-def write(path: str, records: List[Dict]) -> None:
-    with open(f'{path}.tmp', 'w') as file:
-        json.dump(records, file, indent=2)
-    os.replace(f'{path}.tmp', path)
+def describe(name: str, row: Row, ratio: Ratio) -> List[str]:
+    """One line of the table."""
+    return [name, row.what, f'{ratio.value:.2f}',
+            '{:.2f} to {:.2f}'.format(*ratio.spread), row.bar() or '',
+            {None: '', True: 'yes', False: 'no'}[row.met(ratio.value)],
+            '{:.3f} / {:.3f} {}'.format(*ratio.sides, ratio.unit)]
+
+
+def markdown(lines: List[List[str]], rounds: int, left_out: List[str]) -> str:
+    """The table with what it was measured on."""
+    command = shlex.join(['python', 'tools/bench_speed.py', *sys.argv[1:]])
+    text = (f'## Speed\n\n{title(rounds).capitalize()}.\n\n'
+            f'{markdown_table([list(COLUMNS), *lines])}\n')
+    if left_out:
+        text += f'Left out: {"; ".join(left_out)}.\n\n'
+    return text + provenance(dict(
+        command=command, date=datetime.date.today().isoformat(),
+        machine=describe_machine()))
 
 
 def title(rounds: int) -> str:
@@ -420,31 +442,34 @@ def main() -> None:
         default=15,
         help='measured rounds of a row; slow rows have fewer (default: 15)')
     parser.add_argument('--json', help='write the results to this file')
+    parser.add_argument('--markdown', type=Path, metavar='FILE',
+                        help='write the table to this file as Markdown')
     args = parser.parse_args()
 
     table = Table(title=title(args.rounds))
-    for column in ('name', 'what', 'ratio', 'quartiles', 'bar', 'met',
-                   'either side'):
+    for column in COLUMNS:
         table.add_column(column, overflow='fold')
-    records, names = [], []
-    for name in args.only:
-        missing = ROWS[name].missing()
-        if missing is None:
-            names.append(name)
-        else:
-            print(f'{name} is left out: it needs {missing}.', file=sys.stderr)
-    for name, row, ratio in measure(names, args.rounds):
-        met = row.met(ratio.value)
+    left_out = {name: f'{name} needs {ROWS[name].missing()}'
+                for name in args.only if ROWS[name].missing()}
+    for reason in left_out.values():
+        print(f'left out: {reason}', file=sys.stderr)
+    records, lines = [], []
+    for name, row, ratio in measure(
+            [name for name in args.only if name not in left_out],
+            args.rounds):
         records.append(
             dict(name=name, value=ratio.value, spread=ratio.spread,
-                 bar=row.bar(), met=met))
-        table.add_row(
-            name, row.what, f'{ratio.value:.2f}',
-            '{:.2f} to {:.2f}'.format(*ratio.spread), row.bar() or '',
-            {None: '', True: 'yes', False: 'no'}[met],
-            '{:.3f} / {:.3f} {}'.format(*ratio.sides, ratio.unit))
-        if args.json:  # after every row: a whole run takes long
-            write(args.json, records)
+                 bar=row.bar(), met=row.met(ratio.value)))
+        lines.append(describe(name, row, ratio))
+        table.add_row(*lines[-1])
+        # After every row: a whole run takes long.
+        if args.json:
+            with write_atomically(args.json) as file:
+                json.dump(records, file, indent=2)
+        if args.markdown:
+            write_document(
+                markdown(lines, args.rounds, list(left_out.values())),
+                args.markdown)
     Console(width=max(120, Console().width)).print(table)
 
 

@@ -8,13 +8,10 @@ import contextlib
 import datetime
 import json
 import os
-import platform
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-import torch
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 from rich.console import Console
@@ -23,6 +20,7 @@ from ..evaluation import (groups_from_confusions, read_class_names,
                           read_groups, within_group_accuracy)
 from ..utils.atomic import write_json
 from ..utils.configs import load_config
+from ..utils.machine import describe_machine
 from .data_lists import Lists, list_path, read_labels, write_fold
 from .error import BenchmarkError
 from .jobs import prepare, run_jobs
@@ -126,7 +124,8 @@ def run_benchmark(settings: Settings,
         format=1,
         command=settings.command,
         date=datetime.date.today().isoformat(),
-        machine=_machine(threads, settings.jobs),
+        machine=dict(describe_machine(), threads_per_run=threads,
+                     runs_at_once=settings.jobs),
         data_set=dict(name=_data_set_name(settings, first, num_classes),
                       num_classes=num_classes, class_names=names,
                       **{split: sizes.get(split, 0)
@@ -250,19 +249,3 @@ def _data_set_name(settings: Settings, first: Config,
     if settings.fold:
         name += ', fold {} of {}'.format(*settings.fold)
     return name
-
-
-def _machine(threads: int, jobs: int) -> Dict[str, Any]:
-    cpu = platform.processor() or platform.machine()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        models = [line.partition(':')[2].strip()
-                  for line in info.read_text().splitlines()
-                  if line.startswith('model name')]
-        cpu = models[0] if models else cpu
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return dict(
-        cpu=cpu, cores=os.cpu_count(), threads_per_run=threads,
-        runs_at_once=jobs, gpu=gpu, python=platform.python_version(),
-        torch=torch.__version__,
-        **{name: version(name) for name in ('mmengine', 'mmaction2')})

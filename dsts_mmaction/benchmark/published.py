@@ -10,8 +10,9 @@ with where its numbers come from, and ``rows``, one for each run::
      "rows": [{"table": 0, "host": …, "data_set": …, "variant": …, "seed": …,
                "top1": …, "mean_class": …, "within_group": …, …}]}
 
-The Markdown file beside it is made from it and from ``benchmarks_notes.md``,
-remarks that are written by hand.
+The Markdown file beside it is made from it, from ``benchmarks_notes.md``,
+remarks that are written by hand, and from ``benchmarks_speed.md``, ratios of
+time and memory that ``tools/bench_speed.py`` wrote.
 """
 import json
 from pathlib import Path
@@ -27,8 +28,8 @@ from .statistics import Run
 ROW_KEYS = ('host', 'data_set', 'variant', 'seed', 'top1', 'top5',
             'mean_class', 'within_group', 'val_top1', 'parameters', 'flops',
             'seconds_per_iter', 'peak_memory_mb')
-GENERATED = ('<!-- Made from {json} by tools/benchmark_report.py --docs: '
-             'change that, or {notes}. -->\n')
+GENERATED = ('<!-- Made from {json}, {notes} and {speed} by '
+             'tools/benchmark_report.py --docs: change those. -->\n')
 
 
 def read_published(path: Union[str, Path]) -> Dict[str, Any]:
@@ -114,13 +115,16 @@ def published_markdown(path: Union[str, Path]) -> str:
     published = read_published(path)
     notes = notes_path(path)
     parts = ['# Benchmarks\n',
-             GENERATED.format(json=path.name, notes=notes.name)]
+             GENERATED.format(json=path.name, notes=notes.name,
+                              speed=speed_path(path).name)]
     if notes.exists():
         parts.append(notes.read_text(encoding='utf-8').rstrip('\n') + '\n')
     parts.append(EXPLANATION)
     for index, table in enumerate(published['tables']):
         parts += _table_section(table, [row for row in published['rows']
                                         if row['table'] == index])
+    if speed_path(path).exists():
+        parts.append(speed_path(path).read_text(encoding='utf-8'))
     return '\n'.join(parts)
 
 
@@ -128,6 +132,12 @@ def notes_path(path: Union[str, Path]) -> Path:
     """Where the remarks to a JSON file are."""
     path = Path(path)
     return path.with_name(f'{path.stem}_notes.md')
+
+
+def speed_path(path: Union[str, Path]) -> Path:
+    """Where ``tools/bench_speed.py --markdown`` writes beside a JSON file."""
+    path = Path(path)
+    return path.with_name(f'{path.stem}_speed.md')
 
 
 def _table_section(table: Dict[str, Any], rows: List[Run]) -> List[str]:

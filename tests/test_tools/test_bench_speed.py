@@ -46,15 +46,22 @@ def test_unknown_row_is_refused_with_the_known_ones():
 
 def test_a_row_that_lacks_something_is_left_out(monkeypatch, capsys,
                                                 tmp_path):
-    names, out = ['train_n64_vs_n4', 'mix_plain_vs_ours_n64'], tmp_path / 'a'
+    names = ['train_n64_vs_n4', 'mix_plain_vs_ours_n64']
+    out, table = tmp_path / 'a.json', tmp_path / 'a.md'
     monkeypatch.setitem(bench_speed.ROWS, names[0], bench_speed.ROWS[
         names[0]]._replace(missing=lambda: 'a machine'))
     monkeypatch.setattr(sys, 'argv', ['bench_speed.py', '--rounds', '2',
-                                      '--json', str(out), '--only', *names])
+                                      '--json', str(out), '--markdown',
+                                      str(table), '--only', *names])
     bench_speed.main()
     assert [row['name'] for row in json.loads(out.read_text())] == names[1:]
     assert (capsys.readouterr().err
-            == 'train_n64_vs_n4 is left out: it needs a machine.\n')
+            == 'left out: train_n64_vs_n4 needs a machine\n')
+    text = table.read_text()
+    assert '| mix_plain_vs_ours_n64 | mixing kernels' in text
+    assert 'Left out: train_n64_vs_n4 needs a machine.\n' in text
+    assert '- Command: `python tools/bench_speed.py --rounds 2' in text
+    assert torch.__version__ in text
 
 
 @pytest.mark.parametrize('variant', VARIANTS)

@@ -1,0 +1,24 @@
+"""What a number was measured on."""
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Dict
+
+import torch
+
+
+def describe_machine() -> Dict[str, Any]:
+    """Processor, cores, GPU (None without one) and versions."""
+    cpu = platform.processor() or platform.machine()
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        models = [line.partition(':')[2].strip()
+                  for line in info.read_text().splitlines()
+                  if line.startswith('model name')]
+        cpu = models[0] if models else cpu
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return dict(
+        cpu=cpu, cores=os.cpu_count(), gpu=gpu,
+        python=platform.python_version(), torch=torch.__version__,
+        **{name: version(name) for name in ('mmengine', 'mmaction2')})
