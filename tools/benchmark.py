@@ -45,8 +45,10 @@ def parse_args() -> argparse.Namespace:
         "config's)")
     data.add_argument(
         '--groups', metavar='FILE',
-        help='groups of look-alike classes (default: found from the '
-        "baseline's confusions on the validation list)")
+        help='groups of look-alike classes, or published numbers '
+        '(docs/benchmarks.json), for the groups of their table of this host '
+        "and data set (default: found from the baseline's confusions on the "
+        'validation list)')
     data.add_argument(
         '--fold', metavar='K/N', type=fold,
         help='instead of the test list, which is then not opened, test on '

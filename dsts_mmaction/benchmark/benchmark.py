@@ -25,6 +25,7 @@ from .data_lists import Lists, list_path, read_labels, write_fold
 from .error import BenchmarkError
 from .jobs import prepare, run_jobs
 from .plan import Job, Protocol, common_epochs, host_config, plan_jobs
+from .published import is_published, published_groups
 from .report import write_report
 from .scores import confusions, read_scores
 from .variants import Variant
@@ -133,9 +134,8 @@ def run_benchmark(settings: Settings,
         protocol=dict(asdict(protocol),
                       fold=settings.fold and '{}/{}'.format(*settings.fold),
                       cfg_options=settings.cfg_options or {}))
-    groups = settings.groups and dict(
-        source=f'file {os.path.basename(settings.groups)}',
-        groups=read_groups(settings.groups, names))
+    groups = settings.groups and _read_groups(
+        settings.groups, names, list(hosts), head['data_set']['name'])
 
     def write_results(failed: Dict[str, str]) -> Dict[str, Any]:
         results = collect(head, jobs, work_dir, groups, failed)
@@ -211,6 +211,18 @@ def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,
 
 def _key(job: Job) -> Dict[str, Any]:
     return dict(host=job.host, variant=job.variant, seed=job.seed)
+
+
+def _read_groups(path: str, names: Optional[List[str]], hosts: List[str],
+                 data_set: str) -> Dict[str, Any]:
+    """Groups of a file, which may be one of published numbers."""
+    if not is_published(path):
+        return dict(source=f'file {os.path.basename(path)}',
+                    groups=read_groups(path, names))
+    if len(hosts) > 1:
+        raise BenchmarkError(f'--groups {path} has groups of each host: give '
+                             f'one host, got {", ".join(hosts)}.')
+    return published_groups(path, hosts[0], data_set)
 
 
 def _find_groups(score_files: List[Path]) -> Optional[Dict[str, Any]]:

@@ -5,10 +5,10 @@ with where its numbers come from, and ``rows``, one for each run::
 
     {"format": 1,
      "tables": [{"host": …, "data_set": {…}, "protocol": {…}, "groups": {…},
-                 "sources": [{"command": …, "date": …, "machine": {…},
-                              "variants": […]}]}],
-     "rows": [{"table": 0, "host": …, "data_set": …, "variant": …, "seed": …,
-               "top1": …, "mean_class": …, "within_group": …, …}]}
+                 "sources": [{"command": …, "date": …, "machine": {…}}]}],
+     "rows": [{"table": 0, "source": 0, "host": …, "data_set": …,
+               "variant": …, "seed": …, "top1": …, "mean_class": …,
+               "within_group": …, …}]}
 
 The Markdown file beside it is made from it, from ``benchmarks_notes.md``,
 remarks that are written by hand, and from ``benchmarks_speed.md``, ratios of
@@ -44,19 +44,27 @@ def read_published(path: Union[str, Path]) -> Dict[str, Any]:
     return read_results(path, keys=('tables', 'rows'))
 
 
+def is_published(path: Union[str, Path]) -> bool:
+    """Whether a file is one of published numbers."""
+    if Path(path).suffix != '.json' or not Path(path).is_file():
+        return False
+    content = json.loads(Path(path).read_text(encoding='utf-8'))
+    return isinstance(content, dict) and 'tables' in content
+
+
 def merge(published: Dict[str, Any],
           results: Dict[str, Any]) -> Dict[str, Any]:
     """Published numbers with those of a ``results.json``.
 
-    All seeds of a variant are replaced where host, data set, protocol and
-    variant are the same.
+    A run is replaced where host, data set, protocol, variant and seed are
+    the same.
 
     Raises:
-        ValueError: A table has variants with other look-alike groups, whose
+        ValueError: A table has runs with other look-alike groups, whose
             within-group accuracies could not be compared.
     """
     tables = [dict(table) for table in published['tables']]
-    rows = list(published['rows'])
+    rows = [dict(row) for row in published['rows']]
     data_set = {key: value for key, value in results['data_set'].items()
                 if key != 'class_names'}
     for comparison in comparisons(results['runs']):
@@ -68,29 +76,47 @@ def merge(published: Dict[str, Any],
         if index == len(tables):
             tables.append(dict(head, sources=[]))
         table = tables[index]
-        replaced = set(comparison.variants)
-        rows = [row for row in rows
-                if row['table'] != index or row['variant'] not in replaced]
-        groups = results.get('groups')
-        if (any(row['table'] == index for row in rows)
-                and table.get('groups') != groups):
+        runs = [run for runs in comparison.variants.values() for run in runs]
+        replaced = {(run['variant'], run['seed']) for run in runs}
+        rows = [row for row in rows if row['table'] != index
+                or (row['variant'], row['seed']) not in replaced]
+        groups = results['groups']
+        if not any(row['table'] == index for row in rows):
+            table['groups'] = groups
+        elif table['groups']['groups'] != groups['groups']:
             raise ValueError(
                 f'the table of {comparison.host} on {data_set["name"]} has '
-                'variants with other look-alike groups: replace all of its '
-                'variants at once.')
-        table['groups'] = groups
-        sources = [
-            dict(source, variants=[variant for variant in source['variants']
-                                   if variant not in replaced])
-            for source in table['sources']
-        ] + [dict({key: results.get(key) for key in ('command', 'date',
-                                                     'machine')},
-                  variants=list(comparison.variants))]
-        table['sources'] = [s for s in sources if s['variants']]
-        rows += [_row(run, index) for runs in comparison.variants.values()
-                 for run in runs]
-    rows.sort(key=lambda row: row['table'])
+                'runs with other look-alike groups: give those to '
+                'tools/benchmark.py, by --groups and the file of these '
+                'numbers, or replace all runs at once.')
+        table['sources'] = table['sources'] + [
+            {key: results.get(key) for key in ('command', 'date', 'machine')}]
+        rows += [_row(run, index, len(table['sources']) - 1) for run in runs]
+        _drop_unused_sources(table, [row for row in rows
+                                     if row['table'] == index])
+    rows.sort(key=lambda row: (row['table'], row['source']))
     return dict(format=FORMAT, tables=tables, rows=rows)
+
+
+def published_groups(path: Union[str, Path], host: str,
+                     data_set: str) -> Dict[str, Any]:
+    """Look-alike groups of a published table, and their source.
+
+    Raises:
+        ValueError: There is no such table.
+    """
+    for table in read_published(path)['tables']:
+        if table['host'] == host and table['data_set']['name'] == data_set:
+            return table['groups']
+    raise ValueError(f'{path} has no table of {host} on {data_set} to take '
+                     'look-alike groups from.')
+
+
+def _drop_unused_sources(table: Dict[str, Any], rows: List[Run]) -> None:
+    used = sorted({row['source'] for row in rows})
+    table['sources'] = [table['sources'][source] for source in used]
+    for row in rows:
+        row['source'] = used.index(row['source'])
 
 
 def write_published(published: Dict[str, Any],
@@ -147,14 +173,19 @@ def _table_section(table: Dict[str, Any], rows: List[Run]) -> List[str]:
     for comparison in comparisons(rows):
         parts += comparison_tables(comparison)
     parts.append('### Source\n')
-    for source in table['sources']:
-        variants = ', '.join(f'`{name}`' for name in source['variants'])
-        parts.append(f'{variants}:\n\n{provenance(source)}')
+    for index, source in enumerate(table['sources']):
+        seeds: Dict[str, List[int]] = {}
+        for row in rows:
+            if row['source'] == index:
+                seeds.setdefault(row['variant'], []).append(row['seed'])
+        runs = [f'`{variant}` (seeds {" ".join(map(str, sorted(numbers)))})'
+                for variant, numbers in seeds.items()]
+        parts.append(f'{", ".join(runs)}:\n\n{provenance(source)}')
     return parts
 
 
-def _row(run: Run, table: int) -> Dict[str, Any]:
-    row: Dict[str, Any] = dict(table=table)
+def _row(run: Run, table: int, source: int) -> Dict[str, Any]:
+    row: Dict[str, Any] = dict(table=table, source=source)
     for key in ROW_KEYS:
         value = run.get(key)
         row[key] = round(value, 4) if isinstance(value, float) else value

@@ -30,11 +30,11 @@ def fake_run(variant, seed, rng, host='tsm_r18', clips=200):
 
 
 def fake_results(seed=0, seeds=3, variants=tuple(ACCURACY),
-                 hosts=('tsm_r18', )):
+                 hosts=('tsm_r18', ),
+                 command='python tools/benchmark.py tsm_r18.py'):
     rng = np.random.default_rng(seed)
     return dict(
-        format=1, command='python tools/benchmark.py tsm_r18.py --seeds 0 1 2',
-        date='2000-01-02',
+        format=1, command=command, date='2000-01-02',
         machine=dict(cpu='some CPU', cores=2, threads_per_run=1, gpu=None,
                      torch='2.13.0'),
         data_set=dict(name='gestures', num_classes=6, train=500, val=100,

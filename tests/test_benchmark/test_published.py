@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dsts_mmaction.benchmark.published import (merge, published_markdown,
+from dsts_mmaction.benchmark.published import (is_published, merge,
+                                               published_groups,
+                                               published_markdown,
                                                read_published,
                                                write_published)
 from tests.test_benchmark.fake_results import fake_results
@@ -28,7 +30,7 @@ def rows_of(published, variant):
     return [row for row in published['rows'] if row['variant'] == variant]
 
 
-def test_same_variant_is_replaced(tmp_path):
+def test_same_runs_are_replaced(tmp_path):
     first = fake_results(seed=1, seeds=3)
     second = fake_results(seed=2, seeds=2, variants=['dsts_joint', 'mine'])
     second.update(command='another')
@@ -36,18 +38,51 @@ def test_same_variant_is_replaced(tmp_path):
     merged = merge(published, second)
     assert len(published['rows']) == 15  # as it was
     assert rows_of(merged, 'baseline') == rows_of(published, 'baseline')
+    # Two seeds of it are new, the third is not.
     top1 = [run['top1'] for run in second['runs']]
-    assert [row['top1'] for row in rows_of(merged, 'dsts_joint')
-            + rows_of(merged, 'mine')] == pytest.approx(top1)
+    old, *new = rows_of(merged, 'dsts_joint')
+    assert old == rows_of(published, 'dsts_joint')[2]
+    assert [row['top1'] for row in new + rows_of(merged, 'mine')
+            ] == pytest.approx(top1)
     (table, ) = merged['tables']
-    assert [(s['command'], s['variants']) for s in table['sources']] == [
-        (first['command'], ['baseline', 'baseline_extra', 'control_compute',
-                            'dsts_udl2']),
-        ('another', ['dsts_joint', 'mine'])]
+    assert [source['command'] for source in table['sources']] == [
+        first['command'], 'another']
+    assert {row['source'] for row in new} == {1} and old['source'] == 0
     # Everything of the first anew: nothing is left of it.
     again = merge(merge(merged, first), second)
     assert sorted(map(str, again['rows'])) == sorted(map(str, merged['rows']))
     assert again['tables'] == merged['tables']
+
+
+def test_further_seeds_are_told_apart(tmp_path):
+    path = tmp_path / 'numbers.json'
+    published = merge(read_published(path), fake_results(variants=['mine']))
+    more = fake_results(variants=['mine'], command='another')
+    for run in more['runs']:
+        run['seed'] += 3
+    # The same groups from elsewhere.
+    more['groups'] = dict(more['groups'], source='file a.txt')
+    published = merge(published, more)
+    assert [row['seed'] for row in published['rows']] == [0, 1, 2, 3, 4, 5]
+    assert published['tables'][0]['groups'] == fake_results()['groups']
+    write_published(published, path)
+    text = published_markdown(path)
+    assert '`mine` (seeds 0 1 2):\n\n- Command: `python' in text
+    assert '`mine` (seeds 3 4 5):\n\n- Command: `another`' in text
+    assert '| 6 |' in text
+
+
+def test_groups_of_published_numbers(tmp_path):
+    path = tmp_path / 'numbers.json'
+    results = fake_results()
+    write_published(merge(read_published(path), results), path)
+    assert is_published(path)
+    assert published_groups(path, 'tsm_r18', 'gestures') == results['groups']
+    with pytest.raises(ValueError, match='no table of tsm_r18 on others'):
+        published_groups(path, 'tsm_r18', 'others')
+    path.write_text('[[0, 1]]')
+    assert not is_published(path)
+    assert not is_published(tmp_path / 'groups.txt')
 
 
 def test_another_protocol_or_host_is_another_table():
@@ -93,6 +128,12 @@ def test_tool_adds_and_writes(tmp_path, run_tool):
     with_notes = docs.with_suffix('.md').read_text()
     assert notes.read_text() in with_notes
     assert with_notes.replace(notes.read_text() + '\n', '') == markdown
+
+    speed = docs.with_name('numbers_speed.md')
+    speed.write_text('## How fast\n')
+    run_tool('--docs', docs)
+    assert docs.with_suffix('.md').read_text() == (
+        f'{with_notes}\n{speed.read_text()}')
 
 
 @pytest.mark.parametrize('args, message', [
