@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Callable, Sequence, Tuple
 
 import torch
-import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -17,9 +16,10 @@ from torch import Tensor, nn
 from dsts_mmaction.deploy import exporting
 from dsts_mmaction.deploy.fusing import fuse_conv_bn, fuse_dsts
 from dsts_mmaction.models import DSTSModule
-from dsts_mmaction.models.unspecialized import dsts_modules
+from dsts_mmaction.models.dsts.convolutions import (pointwise, spatial,
+                                                    temporal)
 from dsts_mmaction.utils.configs import view_shape, without_weights
-from tools.bench_iterations import spread_evenly
+from tools.bench_iterations import recognizer_as_if_trained
 
 #: How a recognizer runs.
 FORMS = ('eager', 'compiled', 'program', 'onnx')
@@ -48,24 +48,22 @@ class PlainConvolutions(nn.Module):
     def __init__(self, module: DSTSModule) -> None:
         super().__init__()
         inner = module.mid_channels
-        self.reduce = nn.Conv2d(module.in_channels, inner, 1, bias=False)
-        self.expand = nn.Conv2d(inner, module.in_channels, 1, bias=False)
+        self.reduce = torch.randn(inner, module.in_channels, 1, 1)
+        self.expand = torch.randn(module.in_channels, inner, 1, 1)
         self.spatial, self.temporal = nn.ParameterList(), nn.ParameterList()
         for layer in module.layers:
-            spatial = layer.neurons.spatial_channels().float().sum(1).mean()
-            count = round(spatial.item())
-            self.spatial.append(torch.randn(count, inner, 1, 3, 3))
-            self.temporal.append(torch.randn(inner - count, inner, 3, 1))
+            counts = layer.neurons.spatial_channels().float().sum(1)
+            count = round(counts.mean().item())
+            self.spatial.append(torch.randn(count, inner, 3, 3))
+            self.temporal.append(torch.randn(inner - count, inner, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, C, T, H, W), as the module takes them."""
-        shape = x.shape
-        z = self.reduce(x.flatten(3)).unflatten(3, shape[3:])
-        for spatial, temporal in zip(self.spatial, self.temporal):
-            over_space = F.conv3d(z, spatial, padding=(0, 1, 1))
-            over_time = F.conv2d(z.flatten(3), temporal, padding=(1, 0))
-            z = torch.cat([over_space, over_time.unflatten(3, shape[3:])], 1)
-        return self.expand(z.flatten(3)).unflatten(3, shape[3:])
+        z = pointwise(x, self.reduce)
+        for over_space, over_time in zip(self.spatial, self.temporal):
+            z = torch.cat([spatial(z, over_space),
+                           temporal(z, over_time)], 1)
+        return pointwise(z, self.expand)
 
 
 def deployed_and_plain(config: str, batch: int,
@@ -111,12 +109,10 @@ def deployed_recognizer(config: str) -> Tuple[nn.Module, Tuple[int, ...]]:
     cfg = without_weights(Config.fromfile(config))
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    for module in dsts_modules(model):
-        spread_evenly(module)
-        # Or what it adds would be zero from the start.
-        nn.init.normal_(module.expand.weight)
-    return fuse_dsts(model), view_shape(cfg)
+    shape = view_shape(cfg)
+    model = recognizer_as_if_trained(
+        MODELS.build(cfg.model), torch.randn(8, *shape[1:]))
+    return fuse_dsts(model), shape
 
 
 def exported_and_plain(model: nn.Module, shape: Sequence[int],

@@ -11,6 +11,7 @@ import torch
 from mmaction.registry import DATASETS, LOOPS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -168,8 +169,10 @@ def start_runner(variant: str, setting: Setting) -> Runner:
     cfg.experiment_name = cfg.work_dir
     runner = Runner.from_cfg(cfg)
     runner.train()
-    for module in dsts_modules(runner.model):
-        spread_evenly(module)
+    if variant != 'base':
+        clips = torch.randn(setting.batch, FRAMES, 3, setting.size,
+                            setting.size, device=get_device())
+        recognizer_as_if_trained(runner.model, clips)
     return runner
 
 
@@ -179,11 +182,52 @@ def work_dirs() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix='bench_iterations_')
 
 
-def spread_evenly(module: DSTSModule) -> DSTSModule:
-    """Let every neuron get its share, or large N would look too cheap."""
-    for layer in module.layers:
-        nn.init.normal_(layer.synapse.linear.weight, std=3.0)
-    return module
+@torch.no_grad()
+def as_if_trained(module: DSTSModule, features: Tensor) -> DSTSModule:
+    """Let a new module be as costly as one that has been trained for a while.
+
+    Its statistics become those of the features, as training makes them: else
+    a synapse sends all samples to the same neuron in evaluation, which is
+    cheap. And it adds something to the features: gradients that come through
+    weights of zero are so small (denormal) that a CPU takes ten times as
+    long.
+
+    Args:
+        module: Stays in its mode.
+        features: A batch of what it will be given, (B, C, T, H, W).
+    """
+    nn.init.normal_(module.expand.weight, std=0.1)
+    norms = [m for m in module.modules()
+             if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    mode = module.training
+    for norm in norms:
+        norm.momentum = 1.0
+    module.train()(features)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+    return module.train(mode)
+
+
+def recognizer_as_if_trained(model: nn.Module, inputs: Tensor) -> nn.Module:
+    """The same for all modules of a recognizer.
+
+    Args:
+        model: The recognizer.
+        inputs: A batch of normalized clips, as its ``forward`` takes them.
+    """
+    seen: Dict[DSTSModule, Tensor] = {}
+    hooks = [module.register_forward_pre_hook(
+        lambda module, args: seen.update({module: args[0]}))
+        for module in dsts_modules(model)]
+    mode = model.training
+    with torch.no_grad():
+        model.eval()(inputs, mode='tensor', stage='head')
+    for module, features in seen.items():
+        as_if_trained(module, features)
+    for hook in hooks:
+        hook.remove()
+    return model.train(mode)
 
 
 class GenericUpstream:

@@ -43,7 +43,7 @@ from tools.bench_evaluation import (  # noqa: E402
     PlainConvolutions, compiled_and_eager, deployed_and_plain,
     without_gradients)
 from tools.bench_iterations import (Setting, Training,  # noqa: E402
-                                    spread_evenly, training_memory)
+                                    as_if_trained, training_memory)
 from tools.bench_reading import pipeline_and_plain  # noqa: E402
 
 Sides = Tuple[Callable[[], object], Callable[[], object]]
@@ -126,12 +126,12 @@ def missing_compiler() -> Optional[str]:
 def make_module(num_neurons: int, mid_channels: int,
                 num_layers: int) -> DSTSModule:
     torch.manual_seed(0)
-    return spread_evenly(
+    return as_if_trained(
         DSTSModule(
             SHAPE[1],
             num_neurons=num_neurons,
             mid_channels=mid_channels,
-            num_layers=num_layers))
+            num_layers=num_layers), torch.randn(SHAPE))
 
 
 def training(forward: Callable, module: DSTSModule) -> Callable[[], None]:

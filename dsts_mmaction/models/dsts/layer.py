@@ -77,4 +77,5 @@ class DSTSLayer(nn.Module):
         else:
             index = scores.argmax(dim=1)
             out = self.neurons.dispatch(z, index)
-        return LayerOutput(z + F.relu(self.norm(out)), scores, index)
+        out = F.relu(self.norm(out), inplace=True)
+        return LayerOutput(z + out, scores, index)

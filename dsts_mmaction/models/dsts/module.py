@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .convolutions import pointwise
 from .layer import DSTSLayer, LayerNoise
 from .router_losses import balance_loss, router_z_loss
 from .straight_through import sample_gumbel
@@ -151,14 +152,16 @@ class DSTSModule(nn.Module):
         elif noise is None:
             noise = self.sample_noise(len(x))
 
-        z = F.relu(self.reduce_norm(_pointwise(self.reduce, x)))
+        z = F.relu(self.reduce_norm(pointwise(x, self.reduce.weight)),
+                   inplace=True)
         choices, losses = [], {}
         for layer, layer_noise in zip(self.layers, noise):
             z, scores, index = layer(z, layer_noise)
             choices.append(index)
             if self.training:
                 self._add_losses(losses, scores, index)
-        residual = _pointwise(self.expand, z) / math.sqrt(self.mid_channels)
+        residual = pointwise(z, self.expand.weight) / math.sqrt(
+            self.mid_channels)
         features = x + residual.to(x.dtype)
         return DSTSOutput(features, losses, torch.stack(choices))
 
@@ -233,8 +236,3 @@ def _check_count(name: str, value: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f'{name} must be an integer of 1 or more, '
                          f'got {value!r}.')
-
-
-def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """1x1x1 convolution of (B, C, T, H, W), as 2D: faster on CPU."""
-    return conv(x.flatten(3)).unflatten(3, x.shape[3:])

@@ -8,10 +8,11 @@ import math
 from typing import Optional, Tuple, Union
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .dispatch import opaque, run_by_neuron
+from .convolutions import spatial, spatial_by_frame, temporal
+from .dispatch import (opaque, padded, run_by_neuron, run_by_sample,
+                       runs_by_neuron, take_of_neurons)
 from .kernel_mixing import mix_kernels
 from .straight_through import straight_through_one_hot
 
@@ -87,25 +88,27 @@ class SpecializedNeurons(nn.Module):
             Shape (B, M, T, H, W). The gradient for ``routing`` and the gates
             is exactly that of running all N neurons with both operators.
         """
-        spatial = temporal = routing.unsqueeze(-1).expand(
-            -1, -1, z.shape[1])
+        weights = [routing.unsqueeze(-1).expand(-1, -1, z.shape[1])] * 2
         if self.gate_logits is not None:
             gates, _ = straight_through_one_hot(self.gate_logits, gate_noise,
                                                 self.temperature)
-            spatial, temporal = (routing.unsqueeze(-1) * gate
-                                 for gate in gates.unbind(-1))
+            weights = [routing.unsqueeze(-1) * gate
+                       for gate in gates.unbind(-1)]
         shape = z.shape
         batch, channels = shape[:2]
         if len(self.spatial_kernels) == 1:
             # Nothing to choose: all samples run through the same kernels.
             batch, index = 1, index[:1]
-            spatial, temporal = spatial[:1], temporal[:1]
-        spatial, temporal = (
-            _mix(weights, index, *kernels).flatten(0, 1)
-            for weights, kernels in zip((spatial, temporal),
-                                        self._operators()))
+            weights = [each[:1] for each in weights]
+        kernels = [_mix(each, index, *operator).flatten(0, 1)
+                   for each, operator in zip(weights, self._operators())]
         z = z.reshape(-1, batch * channels, *shape[2:])
-        out = _spatial(z, spatial, batch) + _temporal(z, temporal, batch)
+        # All samples of a batch, each with its own kernels, run as one
+        # convolution with as many groups. A loop over samples and unfolding
+        # with a batched matrix product were slower: the conv_* rows of
+        # tools/bench_speed.py.
+        out = (spatial(z, kernels[0], batch)
+               + temporal(z, kernels[1], batch))
         return out.view(shape)
 
     def dispatch(self, z: Tensor, index: Tensor) -> Tensor:
@@ -144,26 +147,74 @@ def _dispatch(z: Tensor, index: Tensor, spatial_kernels: Tensor,
               shared_spatial_kernel: Optional[Tensor],
               shared_temporal_kernel: Optional[Tensor],
               gate_logits: Optional[Tensor]) -> Tensor:
-    operators = ((_spatial, spatial_kernels, shared_spatial_kernel),
-                 (_temporal, temporal_kernels, shared_temporal_kernel))
+    operators = ((spatial_kernels, shared_spatial_kernel),
+                 (temporal_kernels, shared_temporal_kernel))
+    is_spatial = places = None
+    if gate_logits is not None:
+        is_spatial = gate_logits.argmax(dim=-1) == 0
 
     def run_neuron(neuron: int, samples: Tensor) -> Tensor:
-        if gate_logits is None:
+        if is_spatial is None:
+            everything = slice(None)
             return sum(
-                run(samples, _select(neuron, slice(None), *kernels, z.dtype))
-                for run, *kernels in operators)
-        is_spatial = gate_logits[neuron].argmax(dim=-1) == 0
+                run(samples, _select(neuron, everything, *kernels, z.dtype))
+                for run, kernels in zip(_RUN, operators))
         outputs, order = [], []
-        for (run, *kernels), chosen in zip(operators,
-                                           (is_spatial, ~is_spatial)):
-            channels = chosen.nonzero().squeeze(1)
+        for run, kernels, kind in zip(
+                _RUN, operators, (is_spatial[neuron], ~is_spatial[neuron])):
+            channels = kind.nonzero().squeeze(1)
             if len(channels):
                 outputs.append(run(
                     samples, _select(neuron, channels, *kernels, z.dtype)))
                 order.append(channels)
         return torch.cat(outputs, 1)[:, torch.cat(order).argsort()]
 
-    return run_by_neuron(z, index, run_neuron)
+    chosen = index.tolist()
+    if runs_by_neuron(chosen):
+        return run_by_neuron(z, chosen, run_neuron)
+    channels = [torch.arange(z.shape[1], device=z.device).expand(
+        len(index), -1)] * 2
+    if is_spatial is not None:
+        *channels, places = _order(is_spatial[index])
+    return run_by_sample(z, *(
+        _select_by_sample(index, each, *kernels, z.dtype)
+        for each, kernels in zip(channels, operators)), places)
+
+
+_RUN = spatial_by_frame, temporal
+
+
+def _order(is_spatial: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """Which channels of each sample either operator has to give.
+
+    Args:
+        is_spatial: Shape (B, M), bool.
+
+    Returns:
+        Channels for the spatial operator, shape (B, S), and for the temporal
+        one, shape (B, R), with some of the other kind to make up the
+        numbers; and where each channel is among the S + R, shape (B, M).
+    """
+    channels = is_spatial.shape[1]
+    is_temporal = (~is_spatial).int()
+    order = is_temporal.argsort(dim=1, stable=True)  # spatial ones first
+    num_temporal = is_temporal.sum(1)
+    num_rows = padded(channels - int(num_temporal.min()), channels)
+    first = channels - padded(int(num_temporal.max()), channels)
+    position = order.argsort(dim=1)
+    places = position + (num_rows - first) * is_temporal
+    return order[:, :num_rows], order[:, first:], places
+
+
+def _select_by_sample(index: Tensor, channels: Tensor, kernels: Tensor,
+                      shared: Optional[Tensor],
+                      dtype: torch.dtype) -> Tensor:
+    """Kernels of some output channels of each sample's neuron, (B, R, …)."""
+    selected = take_of_neurons(kernels, index, channels)
+    if shared is not None:
+        selected += shared.index_select(0, channels.flatten()).view_as(
+            selected)
+    return selected.to(dtype)
 
 
 def _mix(weights: Tensor, index: Tensor, kernels: Tensor,
@@ -184,21 +235,3 @@ def _select(neuron: int, channels: Union[slice, Tensor], kernels: Tensor,
     if shared is not None:
         selected = selected + shared[channels]
     return selected.to(dtype)
-
-
-# All samples of a batch, each with its own kernels, run as one convolution
-# with as many groups. A loop over samples and unfolding with a batched matrix
-# product were slower: the conv_* rows of tools/bench_speed.py.
-
-
-def _spatial(z: Tensor, kernels: Tensor, groups: int = 1) -> Tensor:
-    """1x3x3 convolution; kernels of shape (M_out, M_in, 3, 3)."""
-    return F.conv3d(z, kernels.unsqueeze(2), padding=(0, 1, 1), groups=groups)
-
-
-def _temporal(z: Tensor, kernels: Tensor, groups: int = 1) -> Tensor:
-    """3x1x1 convolution; kernels of shape (M_out, M_in, 3)."""
-    # As a 2D convolution over (T, H*W): faster than conv3d on CPU.
-    out = F.conv2d(
-        z.flatten(3), kernels.unsqueeze(3), padding=(1, 0), groups=groups)
-    return out.unflatten(3, z.shape[3:])
