@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
                     Tuple)
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 from dsts_mmaction.benchmark.report import provenance  # noqa: E402
 from dsts_mmaction.deploy.exporting import missing_packages  # noqa: E402
 from dsts_mmaction.models import DSTSModule  # noqa: E402
-from dsts_mmaction.models.dsts import fuse  # noqa: E402
+from dsts_mmaction.models.dsts import dispatch, fuse  # noqa: E402
+from dsts_mmaction.models.dsts.convolutions import pointwise  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 from dsts_mmaction.utils.machine import describe_machine  # noqa: E402
@@ -178,6 +180,36 @@ def evaluation(numerator: Callable, denominator: Callable,
 def dense_evaluation() -> Sides:
     return evaluation(lambda module: partial(dense_forward, module),
                       lambda module: module)
+
+
+def by_neuron(module: DSTSModule) -> Callable:
+    """Evaluation that never runs samples as groups of one convolution."""
+
+    def forward(x: torch.Tensor) -> object:
+        with mock.patch.object(dispatch, 'SAMPLES_PER_NEURON', 0):
+            return module(x)
+
+    return forward
+
+
+def batched(module: DSTSModule) -> Callable:
+    """The deployed form as it is exported, in batched matrix products."""
+    deployed = fuse(module)
+    deployed.batched = True
+    return deployed
+
+
+def pointwise_2d() -> Sides:
+    """Forward and backward of F.conv2d over those of the package."""
+    inputs = [torch.randn(SHAPE, requires_grad=True),
+              torch.randn(256, SHAPE[1], 1, 1, requires_grad=True)]
+    target = torch.randn(SHAPE)
+
+    def run(way: Callable) -> Callable[[], None]:
+        return lambda: torch.autograd.grad(way(*inputs), inputs, target)
+
+    return (run(lambda x, weight: F.conv2d(x.flatten(3), weight)
+                .view(SHAPE)), run(pointwise))
 
 
 # Other ways to run each sample with its own kernels. The package has one.
@@ -373,6 +405,15 @@ ROWS: Dict[str, Row] = {
     'read_vs_decord':
     Row('reading a clip, validation pipeline / plain decord and OpenCV',
         timed(lambda: pipeline_and_plain(R50.config))),
+    'eval_by_neuron_vs_ours':
+    Row('evaluation, N=10: neuron by neuron / ours, samples as groups',
+        timed(lambda: evaluation(by_neuron, lambda module: module))),
+    'eval_batched_vs_ours':
+    Row('evaluation, deployed, N=10: batched matrix products / ours',
+        timed(lambda: evaluation(batched, fuse))),
+    'conv_pointwise_2d_vs_ours':
+    Row('1x1x1 convolution: as conv2d / ours, as matrix products',
+        timed(pointwise_2d)),
     'conv_loop_vs_ours':
     Row('per-sample kernels: loop over samples / ours',
         timed(lambda: convolution(loop_over_samples))),
