@@ -4,6 +4,7 @@ For rows of bench_speed.py.
 """
 import copy
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Callable, Sequence, Tuple
 
@@ -70,8 +71,6 @@ def deployed_and_plain(config: str, batch: int,
                        form: str = 'eager') -> Tuple[Callable, Callable]:
     """Class scores of a deployed recognizer, and of one without DSTS.
 
-    Batch norms of the backbone are folded on both sides.
-
     Args:
         config: Of a specialized recognizer with its module at the head.
         batch: Clips, one view each, of the config's frames and size.
@@ -87,7 +86,6 @@ def deployed_and_plain(config: str, batch: int,
     x = torch.randn(batch, *shape[1:])
 
     def scores(model: nn.Module) -> Callable[[], None]:
-        fuse_conv_bn(model)
 
         def forward(clips: Tensor) -> Tensor:
             return model(clips, mode='tensor', stage='head')
@@ -104,15 +102,32 @@ def compiled_and_eager(config: str, batch: int) -> Tuple[Callable, Callable]:
                  for form in ('compiled', 'eager'))
 
 
-def deployed_recognizer(config: str) -> Tuple[nn.Module, Tuple[int, ...]]:
-    """A recognizer of random weights, its routing even, and a view's shape."""
+def recognizer_growth(config: str, batch: int) -> Tuple[Callable, Callable]:
+    """Class scores of a deployed recognizer with 64 neurons, and with 4."""
+
+    def scores(num_neurons: int) -> Callable[[], None]:
+        model, shape = deployed_recognizer(config, num_neurons)
+        return without_gradients(
+            partial(model, mode='tensor', stage='head'),
+            torch.randn(batch, *shape[1:]))
+
+    return scores(64), scores(4)
+
+
+def deployed_recognizer(config: str, num_neurons: int = 10
+                        ) -> Tuple[nn.Module, Tuple[int, ...]]:
+    """A recognizer of random weights, its routing even, and a view's shape.
+
+    Batch norms of its backbone are folded.
+    """
     cfg = without_weights(Config.fromfile(config))
+    cfg.model.cls_head.dsts.num_neurons = num_neurons
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     shape = view_shape(cfg)
     model = recognizer_as_if_trained(
         MODELS.build(cfg.model), torch.randn(8, *shape[1:]))
-    return fuse_dsts(model), shape
+    return fuse_conv_bn(fuse_dsts(model)), shape
 
 
 def exported_and_plain(model: nn.Module, shape: Sequence[int],

