@@ -90,6 +90,8 @@ def trained(folder, name, model=None):
                          data_prefix=dict(video=str(folder)),
                          pipeline=pipeline, test_mode=True)),
         test_evaluator=dict(type='AccMetric'),
+        # It copies the model before that has its checkpoint.
+        custom_hooks=[dict(type='EMAHook')],
         test_cfg=dict(type='TestLoop'))).dump(folder / f'{name}.py')
     recognizer = make_model(cfg)
     torch.save(dict(state_dict=recognizer.state_dict(),
