@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
 from .models.dsts import DSTSModule, DSTSOutput
-from .models.unspecialized import dsts_modules
-from .utils.configs import without_weights
+from .models.unspecialized import trainable_dsts_modules
+from .utils.configs import unfit_input, without_weights
 from .utils.flops import count_flops
 
 
@@ -48,15 +48,16 @@ def specialized_cost(cfg: Config, shape: Sequence[int]) -> Cost:
             :func:`~dsts_mmaction.utils.configs.view_shape` gives it.
 
     Raises:
-        ValueError: The recognizer has no DSTS module.
+        ValueError: The recognizer has no DSTS module, or is deployed, or
+            does not take such an input.
     """
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     model = MODELS.build(without_weights(cfg).model).eval()
-    modules = list(dsts_modules(model))
-    if not modules:
-        raise ValueError('the recognizer has no DSTS module: give the config '
-                         'of a specialized one.')
-    plain, clips = _without_modules(model, modules, shape)
+    modules = trainable_dsts_modules(model)
+    try:
+        plain, clips = _without_modules(model, modules, shape)
+    except RuntimeError as error:
+        raise ValueError(unfit_input(shape, error)) from error
     executed = sum(count_flops(lambda: module(clips[module]))
                    for module in modules)
     stored = sum(_dense_flops(module, clips[module]) for module in modules)

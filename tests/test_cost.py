@@ -1,5 +1,6 @@
 """What is counted is what runs."""
 import copy
+import sys
 import warnings
 
 import pytest
@@ -16,6 +17,7 @@ from dsts_mmaction.utils.flops import count_flops
 from tests.builders import slowfast, specialize, tsm
 from tests.reference import dense_forward
 from tests.test_tools.test_specialize import run
+from tools import count_cost, count_graph_breaks
 
 # Without gates, what runs does not depend on what was chosen.
 DSTS = dict(num_neurons=3, num_layers=2, mid_channels=8, gates=False)
@@ -121,8 +123,40 @@ def test_the_tool(tmp_path):
     done = run(config, '--shape', 1, 8, 3, 32, 32, tool='count_cost.py')
     assert done.returncode == 0, done.stderr
     assert 'DSTS, executed' in done.stdout and '1x8x3x32x32' in done.stdout
-    Config(dict(model=tsm())).dump(config)
-    done = run(config, '--shape', 1, 8, 3, 32, 32, tool='count_cost.py')
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(
-        'error: the recognizer has no DSTS module')
+
+
+@pytest.mark.parametrize('tool', [count_cost, count_graph_breaks])
+@pytest.mark.parametrize('model, shape, message', [
+    (tsm(), '1 8 3 32 32', 'the recognizer has no DSTS module'),
+    (specialize(tsm(), dsts=dict(DSTS, deployed=True)), '1 8 3 32 32',
+     'the recognizer is deployed already'),
+    (CASES['tsm'][0], '8 3 32 32', '--shape of Recognizer2D must be 5 '
+     'numbers of 1 or more, batch frames channels height width, got 8 3 32'),
+    (CASES['tsm'][0], '0 8 3 32 32', '--shape of Recognizer2D must be 5'),
+    (CASES['tsm'][0], '1 6 3 32 32',
+     'the recognizer does not take an input of shape 1x6x3x32x32: '),
+])
+def test_the_tools_refuse_in_a_sentence(tool, model, shape, message,
+                                        tmp_path, monkeypatch):
+    Config(dict(model=model)).dump(tmp_path / 'special.py')
+    monkeypatch.setattr(sys, 'argv', [
+        'tool', str(tmp_path / 'special.py'), '--shape', *shape.split()])
+    with pytest.raises(SystemExit) as stop:
+        tool.main()
+    assert str(stop.value).startswith(f'error: {message}')
+
+
+def test_graph_breaks_are_counted(tmp_path, monkeypatch, capsys):
+    config = tmp_path / 'special.py'
+    Config(dict(model=CASES['tsm'][0])).dump(config)
+    monkeypatch.setattr(sys, 'argv', ['tool', str(config), '--shape',
+                                      *'2 8 3 32 32'.split()])
+    count_graph_breaks.main()
+    rows = {cells[1].strip(): [int(cell) for cell in cells[2:4]]
+            for cells in (line.split('│') for line in
+                          capsys.readouterr().out.splitlines())
+            if len(cells) == 5}
+    assert list(rows.values())[2:] == [[1, 0]] * 3
+    training = rows['training losses, DSTS']
+    # MMAction2's head breaks it; DSTS adds no more than a frame around.
+    assert training[1] <= rows['training losses, without DSTS'][1] + 1

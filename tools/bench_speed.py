@@ -453,7 +453,7 @@ def describe(name: str, row: Row, ratio: Ratio) -> List[str]:
 def markdown(lines: List[List[str]], rounds: int, left_out: List[str]) -> str:
     """The table with what it was measured on."""
     command = shlex.join(['python', 'tools/bench_speed.py', *sys.argv[1:]])
-    text = (f'## Speed\n\n{title(rounds).capitalize()}.\n\n'
+    text = (f'## Speed\n\n{title(rounds)}.\n\n'
             f'{markdown_table([list(COLUMNS), *lines])}\n')
     if left_out:
         text += f'Left out: {"; ".join(left_out)}.\n\n'
@@ -485,11 +485,18 @@ def main() -> None:
         '--rounds',
         type=int,
         default=15,
-        help='measured rounds of a row; slow rows have fewer (default: 15)')
+        help='measured rounds of a row, at least 2; slow rows have fewer '
+        '(default: 15)')
     parser.add_argument('--json', help='write the results to this file')
     parser.add_argument('--markdown', type=Path, metavar='FILE',
                         help='write the table to this file as Markdown')
     args = parser.parse_args()
+    if args.rounds < 2:
+        parser.error(f'--rounds must be 2 or more, got {args.rounds}.')
+    for option in ('json', 'markdown'):
+        path = getattr(args, option)
+        if path is not None and Path(path).is_dir():
+            parser.error(f'--{option} must be a file, got the folder {path}.')
 
     table = Table(title=title(args.rounds))
     for column in COLUMNS:

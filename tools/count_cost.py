@@ -2,9 +2,10 @@
 
     python tools/count_cost.py CONFIG
 
-For one view, as the config's training pipeline gives it. Stored: as if all
-neurons ran, with both operators. MMAction2's get_flops.py counts what runs
-before the head, so not the modules that are at the head.
+For one view, as the config's training pipeline gives it. Executed: what one
+sample runs, its neuron of each layer and the operators that the gates chose.
+Stored: all parameters, and operations as if all neurons ran, with both
+operators.
 """
 import argparse
 import sys
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dsts_mmaction.cost import specialized_cost
-from dsts_mmaction.utils.configs import load_config, view_shape
+from dsts_mmaction.utils.configs import input_shape, load_config
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     try:
         cfg = load_config(args.config)
         MMLogger.get_instance('mmaction', log_level='WARNING')
-        shape = args.shape or view_shape(cfg)
+        shape = input_shape(cfg, args.shape)
         cost = specialized_cost(cfg, shape)
     except ValueError as error:
         sys.exit(f'error: {error}')
@@ -42,7 +43,7 @@ def main() -> None:
             ('without DSTS', cost.plain_parameters, cost.plain_flops),
             ('DSTS, executed', cost.executed_parameters, cost.executed_flops),
             ('DSTS, stored', cost.stored_parameters, cost.stored_flops)):
-        table.add_row(name, f'{parameters / 1e6:.2f}', f'{flops / 1e9:.2f}')
+        table.add_row(name, f'{parameters / 1e6:.2f}', f'{flops / 1e9:.3f}')
     Console().print(table)
 
 

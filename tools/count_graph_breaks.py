@@ -10,7 +10,7 @@ import argparse
 import copy
 import sys
 import warnings
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
 import torch
 from mmaction.registry import MODELS
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from dsts_mmaction.deploy.fusing import fuse_dsts
-from dsts_mmaction.models.unspecialized import dsts_modules
-from dsts_mmaction.utils.configs import (load_config, view_shape,
-                                         without_weights)
+from dsts_mmaction.models.unspecialized import trainable_dsts_modules
+from dsts_mmaction.utils.configs import (input_shape, load_config,
+                                         unfit_input, without_weights)
 
 
 class Graphs(NamedTuple):
@@ -70,20 +70,23 @@ def plain_model(model: ConfigDict) -> ConfigDict:
     return plain
 
 
-def graph_table(cfg: Config, batch: int) -> Table:
+def graph_table(cfg: Config, shape: Sequence[int]) -> Table:
     """One row for each use, with and without DSTS.
 
     Raises:
-        ValueError: The recognizer has no DSTS module.
+        ValueError: The recognizer has no DSTS module, or is deployed, or
+            does not take such an input.
     """
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     cfg = without_weights(cfg)
     special = MODELS.build(cfg.model)
-    if not any(dsts_modules(special)):
-        raise ValueError('the recognizer has no DSTS module: give the config '
-                         'of a specialized one.')
+    trainable_dsts_modules(special)
     plain = MODELS.build(plain_model(cfg.model))
-    clips = torch.randn(batch, *view_shape(cfg)[1:])
+    clips = torch.randn(*shape)
+    try:
+        class_scores(plain, clips)()
+    except RuntimeError as error:
+        raise ValueError(unfit_input(shape, error)) from error
     table = Table(title=f"Input {'x'.join(map(str, clips.shape))}")
     for column in ('', 'graphs', 'breaks'):
         table.add_column(column, justify='right' if column else 'left')
@@ -103,14 +106,15 @@ def main() -> None:
         description='Count the graphs that torch.compile makes of a '
         'recognizer with and without DSTS.')
     parser.add_argument('config', metavar='CONFIG')
-    parser.add_argument('--batch', type=int, default=2,
-                        help='clips in a batch (default: 2)')
+    parser.add_argument('--shape', type=int, nargs='+',
+                        help="of the input, such as 2 8 3 224 224 (default: "
+                        "two views of the config's training pipeline)")
     args = parser.parse_args()
     warnings.simplefilter('ignore')
     try:
         cfg = load_config(args.config)
         MMLogger.get_instance('mmaction', log_level='WARNING')
-        table = graph_table(cfg, args.batch)
+        table = graph_table(cfg, input_shape(cfg, args.shape, batch=2))
     except ValueError as error:
         sys.exit(f'error: {error}')
     Console().print(table)

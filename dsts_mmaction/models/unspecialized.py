@@ -1,10 +1,10 @@
 """See a specialized model as the plain one it was made from."""
 from contextlib import contextmanager
-from typing import Dict, Iterator
+from typing import Dict, Iterator, List
 
 from torch import Tensor, nn
 
-from .dsts import DSTSModule
+from .dsts import DeployedDSTSModule, DSTSModule
 
 
 @contextmanager
@@ -43,6 +43,22 @@ def unspecialized(model: nn.Module) -> Iterator[nn.Module]:
 def dsts_modules(model: nn.Module) -> Iterator[DSTSModule]:
     """All DSTS modules of a model, in order."""
     return (m for m in model.modules() if isinstance(m, DSTSModule))
+
+
+def trainable_dsts_modules(model: nn.Module) -> List[DSTSModule]:
+    """All DSTS modules of a model that has some.
+
+    Raises:
+        ValueError: It has none, or deployed ones.
+    """
+    if any(isinstance(m, DeployedDSTSModule) for m in model.modules()):
+        raise ValueError('the recognizer is deployed already: give the '
+                         'config that it was deployed from.')
+    modules = list(dsts_modules(model))
+    if not modules:
+        raise ValueError('the recognizer has no DSTS module: give the config '
+                         'of a specialized one.')
+    return modules
 
 
 def plain_state_dict(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:

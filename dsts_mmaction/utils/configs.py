@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.utils import get_installed_path
 
+from .checkpoints import first_line
+
 # MMEngine marks with it what comes from the config of another package.
 SCOPE = '_scope_'
 
@@ -125,6 +127,39 @@ def view_shape(cfg: Config) -> Tuple[int, ...]:
     if cfg.model.type == 'Recognizer2D':
         return 1, frames, channels, size, size
     return 1, 1, channels, frames, size, size
+
+
+def input_shape(cfg: Config, shape: Optional[Sequence[int]],
+                batch: int = 1) -> Tuple[int, ...]:
+    """``--shape`` of a tool, or views as :func:`view_shape` gives them.
+
+    Args:
+        cfg: Config of the recognizer.
+        shape: That of the input, if it is given.
+        batch: How many views otherwise.
+
+    Raises:
+        ValueError: It cannot be that of an input, or is not given and the
+            config does not say.
+    """
+    axes = ('batch frames channels height width' if cfg.model.type ==
+            'Recognizer2D' else 'batch views channels frames height width')
+    if shape is None:
+        try:
+            return batch, *view_shape(cfg)[1:]
+        except ValueError as error:
+            raise ValueError(f'{error} Give --shape: {axes}.') from error
+    if len(shape) != len(axes.split()) or min(shape) < 1:
+        raise ValueError(f'--shape of {cfg.model.type} must be '
+                         f'{len(axes.split())} numbers of 1 or more, {axes}, '
+                         f'got {" ".join(map(str, shape))}.')
+    return tuple(shape)
+
+
+def unfit_input(shape: Sequence[int], error: RuntimeError) -> str:
+    """What to say when a recognizer fails on an input of a shape."""
+    return ('the recognizer does not take an input of shape '
+            f"{'x'.join(map(str, shape))}: {first_line(error)}")
 
 
 def sampled_frames(dataset: Dict[str, Any], segments: bool) -> int:

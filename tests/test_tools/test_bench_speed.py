@@ -44,6 +44,17 @@ def test_unknown_row_is_refused_with_the_known_ones():
     assert 'nothing' in done.stderr and 'train_n64_vs_n4' in done.stderr
 
 
+@pytest.mark.parametrize('args, message', [
+    (['--rounds', '1'], '--rounds must be 2 or more, got 1.'),
+    (['--json', '/'], '--json must be a file, got the folder /.')])
+def test_mistakes_are_told_before_anything_runs(args, message, monkeypatch,
+                                                capsys):
+    monkeypatch.setattr(sys, 'argv', ['bench_speed.py', *args])
+    with pytest.raises(SystemExit):
+        bench_speed.main()
+    assert message in capsys.readouterr().err
+
+
 def test_a_row_that_lacks_something_is_left_out(monkeypatch, capsys,
                                                 tmp_path):
     names = ['train_n64_vs_n4', 'mix_plain_vs_ours_n64']

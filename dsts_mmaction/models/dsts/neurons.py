@@ -125,10 +125,9 @@ class SpecializedNeurons(nn.Module):
         Returns:
             Shape (B, M, T, H, W).
         """
-        (spatial, shared_spatial), (temporal, shared_temporal) = (
-            self._operators())
-        return _dispatch(z, index, spatial, temporal, shared_spatial,
-                         shared_temporal, self.gate_logits)
+        return _dispatch(z, index, self.spatial_kernels,
+                         self.temporal_kernels, self.shared_spatial_kernel,
+                         self.shared_temporal_kernel, self.gate_logits)
 
     def _operators(
             self) -> Tuple[Tuple[Tensor, Optional[Tensor]], ...]:
