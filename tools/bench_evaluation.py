@@ -22,9 +22,6 @@ from dsts_mmaction.models.dsts.convolutions import (pointwise, spatial,
 from dsts_mmaction.utils.configs import view_shape, without_weights
 from tools.bench_iterations import recognizer_as_if_trained
 
-#: How a recognizer runs.
-FORMS = ('eager', 'compiled', 'program', 'onnx')
-
 
 def without_gradients(forward: Callable[[Tensor], object],
                       x: Tensor) -> Callable[[], None]:
@@ -74,9 +71,9 @@ def deployed_and_plain(config: str, batch: int,
     Args:
         config: Of a specialized recognizer with its module at the head.
         batch: Clips, one view each, of the config's frames and size.
-        form: One of ``FORMS``, on both sides: as PyTorch runs it, or with
-            torch.compile, from normalized clips to scores, or exported by
-            torch.export or to onnxruntime, from uint8 clips.
+        form: Of both sides: ``'eager'``, as PyTorch runs it, or
+            ``'compiled'`` by torch.compile, from normalized clips to scores;
+            ``'program'`` of torch.export or ``'onnx'``, from uint8 clips.
     """
     special, shape = deployed_recognizer(config)
     if form in ('program', 'onnx'):

@@ -223,10 +223,10 @@ def recognizer_as_if_trained(model: nn.Module, inputs: Tensor) -> nn.Module:
     mode = model.training
     with torch.no_grad():
         model.eval()(inputs, mode='tensor', stage='head')
-    for module, features in seen.items():
-        as_if_trained(module, features)
     for hook in hooks:
         hook.remove()
+    for module, features in seen.items():
+        as_if_trained(module, features)
     return model.train(mode)
 
 

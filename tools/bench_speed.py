@@ -501,8 +501,8 @@ def main() -> None:
     table = Table(title=title(args.rounds))
     for column in COLUMNS:
         table.add_column(column, overflow='fold')
-    left_out = {name: f'{name} needs {ROWS[name].missing()}'
-                for name in args.only if ROWS[name].missing()}
+    left_out = {name: f'{name} needs {missing}' for name in args.only
+                if (missing := ROWS[name].missing())}
     for reason in left_out.values():
         print(f'left out: {reason}', file=sys.stderr)
     records, lines = [], []

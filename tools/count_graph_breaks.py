@@ -66,7 +66,7 @@ def plain_model(model: ConfigDict) -> ConfigDict:
     if plain.cls_head.type == 'DSTSHead':
         plain.cls_head = plain.cls_head.head
     if plain.get('neck') and plain.neck.type == 'DSTSNeck':
-        plain.neck = plain.neck.get('neck')
+        plain.neck = None
     return plain
 
 

@@ -11,7 +11,7 @@ from dsts_mmaction.benchmark.published import (is_published, merge,
                                                published_markdown,
                                                read_published,
                                                write_published)
-from tests.test_benchmark.fake_results import fake_results
+from tests.test_benchmark.fake_results import ACCURACY, fake_results
 from tools import benchmark_report
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,10 @@ def test_same_runs_are_replaced(tmp_path):
     assert [source['command'] for source in table['sources']] == [
         first['command'], 'another']
     assert {row['source'] for row in new} == {1} and old['source'] == 0
+    assert {row['variant'] for row in merged['rows'] if row['source'] == 0
+            } == {*ACCURACY}
+    assert {row['variant'] for row in merged['rows'] if row['source'] == 1
+            } == {'dsts_joint', 'mine'}
     # Everything of the first anew: nothing is left of it.
     again = merge(merge(merged, first), second)
     assert sorted(map(str, again['rows'])) == sorted(map(str, merged['rows']))
