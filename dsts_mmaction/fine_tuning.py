@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 
-from .benchmark.data_lists import read_labels, read_list
 from .benchmark.schedules import stretch_schedule
 from .datasets.prepare.videos import read_first_frame
+from .utils.annotation_lists import read_labels, read_list
 from .utils.configs import innermost_dataset, set_data, set_everywhere
 
 SPLITS = ('train', 'val', 'test')

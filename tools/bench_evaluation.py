@@ -4,7 +4,6 @@ For rows of bench_speed.py.
 """
 import copy
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Callable, Sequence, Tuple
 
@@ -81,22 +80,26 @@ def deployed_and_plain(config: str, batch: int,
     plain = copy.deepcopy(special)
     plain.cls_head = plain.cls_head.head
     x = torch.randn(batch, *shape[1:])
-
-    def scores(model: nn.Module) -> Callable[[], None]:
-
-        def forward(clips: Tensor) -> Tensor:
-            return model(clips, mode='tensor', stage='head')
-
-        return without_gradients(
-            torch.compile(forward) if form == 'compiled' else forward, x)
-
-    return scores(special), scores(plain)
+    return tuple(class_scores(model, x, form == 'compiled')
+                 for model in (special, plain))
 
 
 def compiled_and_eager(config: str, batch: int) -> Tuple[Callable, Callable]:
     """Class scores of one deployed recognizer, with torch.compile and not."""
-    return tuple(deployed_and_plain(config, batch, form)[0]
-                 for form in ('compiled', 'eager'))
+    model, shape = deployed_recognizer(config)
+    x = torch.randn(batch, *shape[1:])
+    return class_scores(model, x, True), class_scores(model, x)
+
+
+def class_scores(model: nn.Module, clips: Tensor,
+                 compiled: bool = False) -> Callable[[], None]:
+    """A recognizer's class scores of normalized clips."""
+
+    def forward(clips: Tensor) -> Tensor:
+        return model(clips, mode='tensor', stage='head')
+
+    return without_gradients(
+        torch.compile(forward) if compiled else forward, clips)
 
 
 def recognizer_growth(config: str, batch: int) -> Tuple[Callable, Callable]:
@@ -104,9 +107,7 @@ def recognizer_growth(config: str, batch: int) -> Tuple[Callable, Callable]:
 
     def scores(num_neurons: int) -> Callable[[], None]:
         model, shape = deployed_recognizer(config, num_neurons)
-        return without_gradients(
-            partial(model, mode='tensor', stage='head'),
-            torch.randn(batch, *shape[1:]))
+        return class_scores(model, torch.randn(batch, *shape[1:]))
 
     return scores(64), scores(4)
 

@@ -29,14 +29,13 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dsts_mmaction.benchmark.data_lists import (  # noqa: E402
-    read_list, split_fold)
+from dsts_mmaction.benchmark.data_lists import split_fold  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
-    BATCH, LR, Clips, SmallTSM, build, evaluate, train)
+    BATCH, LR, Clips, SmallTSM, build, evaluate, read_variants, train)
 from dsts_mmaction.benchmark.statistics import (  # noqa: E402
     paired_difference, spread)
-from dsts_mmaction.benchmark.variants import (  # noqa: E402
-    VARIANTS, Variant, parse_variant)
+from dsts_mmaction.benchmark.variants import Variant  # noqa: E402
+from dsts_mmaction.utils.annotation_lists import read_list  # noqa: E402
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 
 
@@ -137,10 +136,7 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     try:
-        variants = [VARIANTS.get(name) or parse_variant(name)
-                    for name in args.variants]
-        for variant in variants:
-            build(1, variant)  # fails before anything is trained
+        variants = read_variants(args.variants)
         args.out.mkdir(parents=True, exist_ok=True)
         runs: Dict[str, List[Dict[str, Any]]] = defaultdict(list)
         path = args.out / 'results.jsonl'

@@ -23,7 +23,7 @@ from dsts_mmaction.fine_tuning import check_data, fine_tuning_config
 from dsts_mmaction.models.placement import (channels_at, check_recognizer,
                                             placement)
 from dsts_mmaction.models.specialize import specialize_config
-from dsts_mmaction.utils.checkpoints import read_checkpoint
+from dsts_mmaction.utils.checkpoints import read_checkpoint, unwrapped
 from dsts_mmaction.utils.configs import without_weights, zoo_checkpoint
 from dsts_mmaction.utils.inheriting import load_as_base, write_inheriting
 from dsts_mmaction.utils.requirements import (missing_for_training,
@@ -139,9 +139,8 @@ def check_checkpoint(path: str, cfg: Config) -> None:
     Raises:
         ValueError: It has nothing, or cannot be read.
     """
-    saved = read_checkpoint(path)['state_dict']
-    names = {name.removeprefix('module.') for name in saved}
-    if missing_package(cfg) is None and names.isdisjoint(
+    saved = unwrapped(read_checkpoint(path)['state_dict'])
+    if missing_package(cfg) is None and saved.keys().isdisjoint(
             MODELS.build(copy.deepcopy(cfg.model)).state_dict()):
         raise ValueError(f'--load-from {path} has no tensor of the '
                          'recognizer of CONFIG: it is that of another.')

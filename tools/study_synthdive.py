@@ -29,11 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
-    BATCH, LR, Clips, build, evaluate, train)
+    BATCH, LR, Clips, build, evaluate, read_variants, train)
 from dsts_mmaction.benchmark.statistics import (  # noqa: E402
     Run, paired_difference, spread)
-from dsts_mmaction.benchmark.variants import (  # noqa: E402
-    VARIANTS, Variant, parse_variant)
+from dsts_mmaction.benchmark.variants import Variant  # noqa: E402
 from dsts_mmaction.datasets import (  # noqa: E402
     SynthDiveConfig, render_clip, sample_clip)
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
@@ -229,11 +228,8 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     try:
-        variants = [VARIANTS[CONTROL]] + [
-            VARIANTS.get(name) or parse_variant(name)
-            for name in args.variants if name != CONTROL]
-        for variant in variants:
-            build(1, variant)  # fails before anything is trained
+        variants = read_variants(
+            [CONTROL] + [name for name in args.variants if name != CONTROL])
         args.out.mkdir(parents=True, exist_ok=True)
         runs: Dict[Tuple[Cell, str], List[Run]] = defaultdict(list)
         path = args.out / 'results.jsonl'

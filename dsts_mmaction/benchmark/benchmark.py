@@ -18,10 +18,11 @@ from rich.console import Console
 
 from ..evaluation import (groups_from_confusions, read_class_names,
                           read_groups, within_group_accuracy)
+from ..utils.annotation_lists import read_labels
 from ..utils.atomic import write_json
 from ..utils.configs import load_config
 from ..utils.machine import describe_machine
-from .data_lists import Lists, list_path, read_labels, write_fold
+from .data_lists import Lists, list_path, write_fold
 from .error import BenchmarkError
 from .jobs import prepare, run_jobs
 from .plan import Job, Protocol, common_epochs, host_config, plan_jobs

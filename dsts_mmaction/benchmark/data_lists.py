@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
+from ..utils.annotation_lists import read_list
 from ..utils.atomic import write_atomically
 from ..utils.configs import innermost_dataset
 from .error import BenchmarkError
@@ -44,42 +45,6 @@ def list_path(cfg: Config, split: str,
     dataset = innermost_dataset(cfg, split)
     root = data_root or dataset.get('data_root') or ''
     return os.path.join(root, dataset.ann_file)
-
-
-def read_list(path: str) -> List[str]:
-    """The lines of a list.
-
-    Raises:
-        BenchmarkError: There is no such file, or it is empty.
-    """
-    try:
-        with open(path, encoding='utf-8') as file:
-            lines = [line.strip() for line in file if line.strip()]
-    except OSError as error:
-        raise BenchmarkError(
-            f'the list {path} cannot be read: {error.strerror}.') from error
-    except UnicodeDecodeError as error:
-        raise BenchmarkError(f'the list {path} is no text file.') from error
-    if not lines:
-        raise BenchmarkError(f'the list {path} is empty.')
-    return lines
-
-
-def read_labels(path: str, num_classes: int) -> List[int]:
-    """The labels of a list.
-
-    Raises:
-        BenchmarkError: A line does not end in a label below ``num_classes``.
-    """
-    labels = []
-    for number, line in enumerate(read_list(path), start=1):
-        label = line.split()[-1]
-        if not label.isdecimal() or int(label) >= num_classes:
-            raise BenchmarkError(
-                f'{path}, line {number}, must end in a label from 0 to '
-                f'{num_classes - 1}, got {line!r}.')
-        labels.append(int(label))
-    return labels
 
 
 def split_fold(lines: Sequence[str], pattern: str, fold: int,

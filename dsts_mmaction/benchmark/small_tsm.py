@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from ..models import DSTSModule
 from ..models.dsts.hyper_gradient import hyper_gradient
-from .variants import Variant, dsts_options
+from .variants import VARIANTS, Variant, dsts_options, parse_variant
 
 FRAMES, LOADED_SIZE, SIZE = 8, 40, 36
 WIDTH, CHANNELS, BATCH = 32, 128, 16
@@ -104,6 +104,19 @@ def build(num_classes: int, variant: Variant) -> SmallTSM:
         return SmallTSM(num_classes)
     return SmallTSM(num_classes, dsts_options(
         variant, dict(mid_channels=CHANNELS // 2), [CHANNELS]))
+
+
+def read_variants(texts: Iterable[str]) -> List[Variant]:
+    """Variants by their names, or written as for :func:`parse_variant`.
+
+    Raises:
+        ValueError: There is none like that, or it does not train this
+            network.
+    """
+    variants = [VARIANTS.get(text) or parse_variant(text) for text in texts]
+    for variant in variants:
+        build(1, variant)
+    return variants
 
 
 class Clips:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..models.unspecialized import plain_state_dict
-from ..utils.checkpoints import read_checkpoint
+from ..utils.checkpoints import read_checkpoint, unwrapped
 from ..utils.configs import without_weights
 
 
@@ -35,9 +35,7 @@ def load_specialized(cfg: Config, checkpoint: Union[str, Path]
         OSError: It cannot be read.
     """
     loaded = read_checkpoint(checkpoint)
-    state = loaded['state_dict']
-    state = {name.removeprefix('module.'): value
-             for name, value in state.items()}
+    state = unwrapped(loaded['state_dict'])
     try:
         plain_state_dict(state)
     except ValueError as error:

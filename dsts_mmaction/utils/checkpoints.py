@@ -30,6 +30,16 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     return loaded if 'state_dict' in loaded else dict(state_dict=loaded)
 
 
+def unwrapped(state: Dict[str, Any]) -> Dict[str, Any]:
+    """A state dict by the names of the model itself.
+
+    Args:
+        state: Of the model, or of its wrapper for distributed training.
+    """
+    return {name.removeprefix('module.'): value
+            for name, value in state.items()}
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, without the pages that torch adds."""
     lines = [line.strip() for line in str(error).splitlines()]

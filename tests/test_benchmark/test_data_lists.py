@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsts_mmaction.benchmark.data_lists import (Lists, read_labels, read_list,
-                                                split_fold, write_fold)
+from dsts_mmaction.benchmark.data_lists import Lists, split_fold, write_fold
 from dsts_mmaction.benchmark.error import BenchmarkError
+from dsts_mmaction.utils.annotation_lists import read_list
 
 PATTERN = r'_s(\d+)_'
 
@@ -55,16 +55,3 @@ def test_wrong_fold(fold, num_folds):
 def test_pattern_without_subject(pattern):
     with pytest.raises(BenchmarkError, match="got .* for 'c_s1_.mp4'"):
         split_fold(['c_s1_.mp4 0', 'c_s2_.mp4 0'], pattern, 1, 2)
-
-
-def test_broken_lists(tmp_path):
-    path = tmp_path / 'list.txt'
-    with pytest.raises(BenchmarkError, match='cannot be read: No such'):
-        read_list(str(path))
-    path.write_text('\n')
-    with pytest.raises(BenchmarkError, match='is empty'):
-        read_list(str(path))
-    path.write_text('a.mp4 1\nframes/b 30 3\n')
-    assert read_labels(str(path), 4) == [1, 3]
-    with pytest.raises(BenchmarkError, match="line 2, .* 0 to 2, got 'fram"):
-        read_labels(str(path), 3)
