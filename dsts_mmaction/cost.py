@@ -107,8 +107,11 @@ def _dense_flops(module: DSTSModule, clips: Tensor) -> int:
     positions = clips[:, 0].numel()
     layer = neurons * (12 * inner * inner * positions
                        + inner * len(clips))  # and the synapse
-    return (2 * module.in_channels * inner * positions
-            + module.num_layers * layer)
+    frames = clips[:, 0, :, 0, 0].numel()
+    readout = len(clips) * inner * module.cosines * module.in_channels \
+        + frames * inner * module.cosines
+    return (module.in_channels * inner * positions
+            + module.num_layers * layer + readout)
 
 
 def _executed_parameters(module: DSTSModule) -> int:

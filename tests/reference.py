@@ -4,6 +4,8 @@ Written from the formulas alone and kept simple on purpose: it runs every
 neuron on every sample and mixes their outputs, so its cost grows with N.
 Only the parameters are taken from the module under test.
 """
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -118,11 +120,31 @@ def dense_forward(module: DSTSModule, x, noise=None,
         balance = balance + scores.shape[1] * (
             hard.mean(0) * torch.softmax(scores, 1).mean(0)).sum()
         router_z = router_z + torch.logsumexp(scores, 1).pow(2).mean()
-    out = x + pointwise(z, module.expand) / module.mid_channels**0.5
+    out = x + read_out(module.readout, z)[..., None, None, None]
     losses = dict(
         loss_balance=module.balance_loss_weight * balance,
         loss_router_z=module.router_z_loss_weight * router_z)
     return out, losses if training else {}, torch.stack(choices)
+
+
+def read_out(readout, z):
+    """What is added to the features, (B, C)."""
+    frames = z.mean((3, 4))
+    norm = readout.norm
+    if readout.training and frames[:, 0].numel() > 1:
+        mean = frames.mean((0, 2))
+        var = frames.var((0, 2), unbiased=False)
+    else:
+        mean, var = norm.running_mean, norm.running_var
+    frames = (frames - mean[:, None]) / (var[:, None] + norm.eps).sqrt()
+    length = frames.shape[2]
+    cosines = torch.tensor([
+        [math.cos(math.pi * k * (t + 0.5) / length) * (2**0.5 if k else 1)
+         if k < length else 0 for k in range(readout.cosines)]
+        for t in range(length)], dtype=frames.dtype, device=frames.device)
+    coefficients = frames @ cosines / length
+    return coefficients.flatten(1) @ readout.linear.weight.t(
+        ) / frames.shape[1]**0.5
 
 
 class DenseLoss(torch.nn.Module):

@@ -114,7 +114,7 @@ def make_runner(work_dir, model=None, udl=None, hooks=(), count=8,
         for module in dsts_modules(recognizer):
             randomize(module, seed)
             # Residual branches of about the size of the features.
-            module.expand.weight.data.mul_(0.5)
+            module.readout.linear.weight.data.mul_(0.5)
         recognizer.init_weights = lambda: None
     return runner
 

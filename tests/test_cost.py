@@ -66,8 +66,8 @@ def test_get_flops_of_mmaction2_counts_what_is_executed(name):
             counted.unsupported_ops_warnings(False)
             flops = counted.by_operator()
         # It counts norms and pooling as well.
-        return sum(flops[name] for name in ('conv', 'linear', 'bmm',
-                                            'baddbmm'))
+        return sum(flops[name] for name in (
+            'conv', 'linear', 'bmm', 'baddbmm', 'matmul'))
 
     plain, special = (build(each) for each in (
         dict(model, cls_head=model['cls_head']['head']), model))

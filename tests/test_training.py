@@ -91,7 +91,8 @@ def test_train_test_save_and_resume(name, suffix, videos, tmp_path):
     assert len(logged(resumed, 'loss')) == 4
     momentum = resumed.optim_wrapper.optimizer.state
     module = next(dsts_modules(resumed.model))
-    assert momentum[module.expand.weight]['momentum_buffer'].abs().sum() > 0
+    readout = momentum[module.readout.linear.weight]
+    assert readout['momentum_buffer'].abs().sum() > 0
     assert (tmp_path / 'epoch_2.pth').exists()
 
 
@@ -115,7 +116,7 @@ def test_plain_checkpoint_with_ema_starts_the_specialized_model(
             key = key.replace('cls_head.', 'cls_head.head.')
             assert torch.equal(state[key], value), key
     module = next(dsts_modules(hook.ema_model))
-    assert not module.expand.weight.any()
+    assert not module.readout.linear.weight.any()
 
 
 def test_resume_with_ema(videos, tmp_path):

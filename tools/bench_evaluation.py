@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -18,6 +19,7 @@ from dsts_mmaction.deploy.fusing import fuse_conv_bn, fuse_dsts
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.models.dsts.convolutions import (pointwise, spatial,
                                                     temporal)
+from dsts_mmaction.models.dsts.readout import cosine_coefficients
 from dsts_mmaction.utils.configs import view_shape, without_weights
 from tools.bench_iterations import recognizer_as_if_trained
 
@@ -39,14 +41,15 @@ class PlainConvolutions(nn.Module):
     One kernel for all samples instead of one for each: bottleneck, in each
     layer one spatial and one temporal convolution whose output channels are
     as many as a neuron's gates chose (their mean over neurons), and the
-    convolution back. No norms, no shortcuts, no routing.
+    readout. No norms, no shortcuts, no routing.
     """
 
     def __init__(self, module: DSTSModule) -> None:
         super().__init__()
         inner = module.mid_channels
         self.reduce = torch.randn(inner, module.in_channels, 1, 1)
-        self.expand = torch.randn(module.in_channels, inner, 1, 1)
+        self.cosines = module.cosines
+        self.out = torch.randn(module.in_channels, inner * module.cosines)
         self.spatial, self.temporal = nn.ParameterList(), nn.ParameterList()
         for layer in module.layers:
             counts = layer.neurons.spatial_channels().float().sum(1)
@@ -60,7 +63,9 @@ class PlainConvolutions(nn.Module):
         for over_space, over_time in zip(self.spatial, self.temporal):
             z = torch.cat([spatial(z, over_space),
                            temporal(z, over_time)], 1)
-        return pointwise(z, self.expand)
+        coefficients = cosine_coefficients(z.mean((3, 4)), self.cosines)
+        added = F.linear(coefficients.flatten(1), self.out)
+        return x + added[:, :, None, None, None]
 
 
 def deployed_and_plain(config: str, batch: int,

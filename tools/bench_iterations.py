@@ -196,7 +196,7 @@ def as_if_trained(module: DSTSModule, features: Tensor) -> DSTSModule:
         module: Stays in its mode.
         features: A batch of what it will be given, (B, C, T, H, W).
     """
-    nn.init.normal_(module.expand.weight, std=0.1)
+    nn.init.normal_(module.readout.linear.weight, std=0.1)
     norms = [m for m in module.modules()
              if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]

@@ -62,13 +62,13 @@ def run(args: argparse.Namespace, variants: List[Variant],
         if len(fitted) < BATCH:
             raise ValueError(f'fold {fold} leaves {len(fitted)} clips to '
                              f'train on, and a batch has {BATCH}.')
-        plain = SmallTSM(num_classes)
+        plain = SmallTSM(num_classes, shifts=args.shifts)
         weights = args.out / f'plain_fold{fold}.pth'
         if weights.exists():
             plain.load_state_dict(torch.load(weights, weights_only=True))
         else:
             torch.manual_seed(fold)
-            plain = SmallTSM(num_classes)
+            plain = SmallTSM(num_classes, shifts=args.shifts)
             train(plain, clips, fitted, args.epochs, LR, fold)
             with write_atomically(weights, 'wb') as file:
                 torch.save(plain.state_dict(), file)
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, variants: List[Variant],
             if any(r['seed'] == fold for r in runs[variant.name]):
                 continue
             torch.manual_seed(fold)
-            network = build(num_classes, variant)
+            network = build(num_classes, variant, args.shifts)
             network.load_state_dict(plain.state_dict(), strict=False)
             loss = train(network, clips, fitted, args.extra_epochs, LR / 2,
                          fold, variant.udl)
@@ -123,12 +123,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--epochs', type=int, default=24)
     parser.add_argument('--extra-epochs', type=int, default=12)
     parser.add_argument('--out', type=Path,
-                        default=Path('work_dirs/screening'))
+                        help='default: work_dirs/screening or, with '
+                        '--no-shift, work_dirs/screening_tsn')
+    parser.add_argument(
+        '--no-shift', dest='shifts', action='store_false',
+        help='a TSN: the network sees one frame at a time')
     parser.add_argument(
         '--variants', nargs='+', required=True, metavar='VARIANT',
         help='names of tools/benchmark.py, or NAME:KEY=VALUE,… as there')
     args = parser.parse_args()
     args.folds = args.folds or list(range(1, args.num_folds + 1))
+    args.out = args.out or Path(
+        'work_dirs', 'screening' if args.shifts else 'screening_tsn')
     return args
 
 

@@ -22,7 +22,7 @@ class Protocol:
     ``extra_epochs`` more, the schedule stretched. With ``warm_start``, the
     baseline's ``epochs`` come first, once per host and seed; every other
     variant goes on from there for ``extra_epochs``, with the same schedule
-    anew at ``extra_lr_mult`` times the learning rate.
+    anew at ``extra_lr_mult`` times the learning rates.
     """
     epochs: int
     extra_epochs: int
@@ -117,6 +117,8 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
         dsts = dsts_options(variant, dict(cfg.get('dsts') or {}),
                             feature_channels(cfg))
         cfg = specialize_config(cfg, dsts, variant.udl, variant.udl_options)
+        if continues and variant.udl is not None:
+            cfg.custom_hooks[-1].optimizer.lr *= protocol.extra_lr_mult
     _set_training(cfg, seed, protocol)
     return Job(host, variant.name, seed, cfg,
                *((protocol.epochs, baseline) if continues else ()))

@@ -25,10 +25,12 @@ WARMUP = 0.08  # of all iterations
 
 
 class Block(nn.Module):
-    """A residual block with a temporal shift."""
+    """A residual block, with a temporal shift for a TSM."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int,
+                 shifts: bool) -> None:
         super().__init__()
+        self.shifts = shifts
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
@@ -38,7 +40,7 @@ class Block(nn.Module):
             nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.norm1(self.conv1(shift(x))))
+        out = F.relu(self.norm1(self.conv1(shift(x) if self.shifts else x)))
         return F.relu(self.norm2(self.conv2(out)) + self.shortcut(x))
 
 
@@ -54,15 +56,23 @@ def shift(x: Tensor) -> Tensor:
 
 
 class SmallTSM(nn.Module):
-    """The network; ``dsts`` are options of DSTSModule, None for plain."""
+    """The network.
+
+    Args:
+        num_classes: Number of classes.
+        dsts: Options of DSTSModule; None for the plain network.
+        shifts: Whether it shifts channels in time; without, it is a TSN.
+    """
 
     def __init__(self, num_classes: int,
-                 dsts: Optional[Dict[str, Any]] = None) -> None:
+                 dsts: Optional[Dict[str, Any]] = None,
+                 shifts: bool = True) -> None:
         super().__init__()
         self.backbone = nn.Sequential(
             nn.Conv2d(1, WIDTH, 5, 2, 2, bias=False), nn.BatchNorm2d(WIDTH),
-            nn.ReLU(), Block(WIDTH, WIDTH, 2), Block(WIDTH, 2 * WIDTH, 1),
-            Block(2 * WIDTH, CHANNELS, 2))
+            nn.ReLU(), Block(WIDTH, WIDTH, 2, shifts),
+            Block(WIDTH, 2 * WIDTH, 1, shifts),
+            Block(2 * WIDTH, CHANNELS, 2, shifts))
         self.dsts = None
         if dsts is not None:
             self.dsts = DSTSModule(CHANNELS, **dsts)
@@ -88,7 +98,8 @@ class SmallTSM(nn.Module):
         return F.cross_entropy(scores, labels) + sum(losses)
 
 
-def build(num_classes: int, variant: Variant) -> SmallTSM:
+def build(num_classes: int, variant: Variant,
+          shifts: bool = True) -> SmallTSM:
     """The network of a variant, half as wide inside the module as outside.
 
     Raises:
@@ -101,9 +112,9 @@ def build(num_classes: int, variant: Variant) -> SmallTSM:
             f'{variant.udl_options}: the small TSM knows udl=1 and udl=2 '
             'only.')
     if variant.dsts is None:
-        return SmallTSM(num_classes)
+        return SmallTSM(num_classes, shifts=shifts)
     return SmallTSM(num_classes, dsts_options(
-        variant, dict(mid_channels=CHANNELS // 2), [CHANNELS]))
+        variant, dict(mid_channels=CHANNELS // 2), [CHANNELS]), shifts)
 
 
 def read_variants(texts: Iterable[str]) -> List[Variant]:

@@ -57,6 +57,7 @@ VARIANTS: Dict[str, Variant] = {
         Variant('neurons_32', '32 neurons', dict(num_neurons=32), udl=2),
         Variant('layers_1', '1 layer', dict(num_layers=1), udl=2),
         Variant('layers_5', '5 layers', dict(num_layers=5), udl=2),
+        Variant('cosines_1', 'average over time', dict(cosines=1), udl=2),
         Variant('no_balance', 'no router losses',
                 dict(balance_loss_weight=0, router_z_loss_weight=0), udl=2),
     )

@@ -4,6 +4,7 @@ from dsts_mmaction.benchmark.data_lists import Lists
 from dsts_mmaction.benchmark.plan import Protocol, host_config, plan_jobs
 from dsts_mmaction.benchmark.variants import VARIANTS
 from dsts_mmaction.benchmark.worker import clip_flops
+from dsts_mmaction.models.specialize import UDL_OPTIMIZER
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import build
 from tests.test_benchmark.host import write_clips, write_host
@@ -45,6 +46,10 @@ def test_warm_start_brings_the_baseline(tmp_path):
     assert [j.first_epoch for j in jobs] == [0, 6, 6]
     assert [j.config.optim_wrapper.optimizer.lr for j in jobs] == [
         0.01, pytest.approx(0.001), pytest.approx(0.001)]
+    udl, = [j for j in plan(tmp_path, ['dsts_udl2'], Protocol(6, 3, True, 0.1)
+                            ) if j.variant == 'dsts_udl2']
+    hook = udl.config.custom_hooks[-1]
+    assert hook.optimizer.lr == pytest.approx(0.1 * UDL_OPTIMIZER['lr'])
     for job in jobs:
         assert job.config.optim_wrapper.type == 'AmpOptimWrapper'
         assert job.config.train_cfg.val_interval == 2
@@ -93,13 +98,14 @@ def test_flops_count_what_runs(tmp_path, one_thread):
     module, = dsts_modules(models[1])
     width, layers = module.mid_channels, module.num_layers
     places = 8 * 2 * 2  # frames, height, width
-    pointwise = 2 * places * module.in_channels * width
+    pointwise = places * module.in_channels * width
+    readout = width * module.cosines * (8 + module.in_channels)
     # A spatial channel has 1x3x3 weights per input channel, a temporal 3.
-    least = pointwise + layers * 3 * places * width**2
-    most = pointwise + layers * 9 * places * width**2
+    least = pointwise + readout + layers * 3 * places * width**2
+    most = pointwise + readout + layers * 9 * places * width**2
     routers = layers * width * module.num_neurons
     assert least <= flops[1] - flops[0] <= most + routers
     # The control runs both operators of every channel.
-    both = pointwise + layers * 12 * places * width**2
+    both = pointwise + readout + layers * 12 * places * width**2
     assert both <= flops[2] - flops[0] <= both + layers * width
     assert all(model.training for model in models)

@@ -64,7 +64,7 @@ def test_host_parameters_get_the_host_s_own_rules(host, kind):
     assert len(dsts) == len(list(next(dsts_modules(special)).parameters()))
     for name, value in dsts.items():
         decays = name.endswith(
-            ('reduce.weight', 'expand.weight', '_kernels', '_kernel'))
+            ('reduce.weight', 'readout.linear.weight', '_kernels', '_kernel'))
         assert value == (0.1, 0.01 if decays else 0.0), name
 
 

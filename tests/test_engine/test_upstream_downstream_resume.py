@@ -182,7 +182,7 @@ def test_a_plain_checkpoint_of_another_kind_is_not_converted(tmp_path):
         paramwise_cfg=dict(norm_decay_mult=0.0))).train()
     runner = make_runner(tmp_path, epochs=2, resume=True, random=False)
     module = next(dsts_modules(runner.model))
-    module.expand.weight.requires_grad_(False)
+    module.readout.linear.weight.requires_grad_(False)
     with pytest.raises(ValueError, match='parameter group'):
         runner.train()
 

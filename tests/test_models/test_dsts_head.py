@@ -56,7 +56,7 @@ def test_identity_survives_an_init_cfg_that_touches_all_norms(name):
                             layer=['BatchNorm2d', 'BatchNorm3d'])
     special.init_weights()
     for module in dsts_modules(special):
-        assert not module.expand.weight.any()
+        assert not module.readout.linear.weight.any()
 
 
 @case

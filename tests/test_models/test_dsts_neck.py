@@ -36,7 +36,7 @@ def test_neck_equals_reference_and_starts_as_identity(cfg, in_channels):
 
     special.init_weights()
     for module in dsts_modules(special):
-        assert not module.expand.weight.any()
+        assert not module.readout.linear.weight.any()
 
 
 def test_auxiliary_losses_reach_the_recognizer():

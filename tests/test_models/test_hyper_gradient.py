@@ -132,7 +132,7 @@ def test_the_step_is_simulated_and_the_second_order_term_is_there():
 
 def test_at_initialisation_only_the_simulated_step_gives_a_gradient():
     problem = Problem()
-    torch.nn.init.zeros_(problem.module.expand.weight)
+    torch.nn.init.zeros_(problem.module.readout.linear.weight)
     problem.module.balance_loss_weight = 0.0
     problem.module.router_z_loss_weight = 0.0
     _, reference = problem.reference(2)

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from dsts_mmaction.benchmark.small_tsm import SmallTSM
 from tests.test_benchmark.host import write_clips
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'screen_variants.py'
@@ -57,3 +61,15 @@ def test_options_that_it_does_not_know_are_refused(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         'error: variant mine has udl.OPTION, got ')
+
+
+@pytest.mark.parametrize('shifts', [True, False])
+def test_only_with_shift_do_frames_mix(shifts):
+    torch.manual_seed(0)
+    network = SmallTSM(3, shifts=shifts).eval()
+    clips = torch.randn(2, 8, 36, 36)
+    others = clips.clone()
+    others[:, 0] = torch.randn(2, 36, 36)
+    features, changed = network.extract(clips), network.extract(others)
+    assert not torch.allclose(features[:, :, 0], changed[:, :, 0])
+    assert shifts != torch.equal(features[:, :, 1:], changed[:, :, 1:])

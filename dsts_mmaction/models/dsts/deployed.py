@@ -2,12 +2,13 @@
 
 With the running statistics fixed, every norm is a scale and a shift, and
 every channel of a neuron has chosen its operator. So the norms go into the
-convolutions before them (that of a synapse into the linear map behind it),
-the shared kernels into each neuron's own, and the kernels that the gates did
-not choose go away. Source: ours.
+convolutions before them (those of synapses and readout into the linear maps
+behind them), the shared kernels into each neuron's own, and the kernels that
+the gates did not choose go away. Source: ours.
 """
+import contextlib
 import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from .dispatch import (opaque, padded, run_by_neuron, run_by_sample,
                        runs_by_neuron, take_of_neurons, take_rows)
 from .layer import DSTSLayer, LayerOutput
 from .module import DSTSModule, DSTSOutput
+from .readout import Readout, cosine_coefficients
 
 
 class DeployedLayer(nn.Module):
@@ -76,10 +78,8 @@ class DeployedLayer(nn.Module):
         """Scores (B, N), float32 or wider as those of :class:`Synapse`."""
         weight, bias = self.synapse.weight, self.synapse.bias
         dtype = torch.promote_types(weight.dtype, torch.float32)
-        pooled = z.mean(dim=(2, 3, 4), dtype=dtype)
-        if batched:  # a context manager is in the way of torch.export
-            return F.linear(pooled, weight.to(dtype), bias.to(dtype))
-        with torch.autocast(z.device.type, enabled=False):
+        with _without_autocast(z, batched):
+            pooled = z.mean(dim=(2, 3, 4), dtype=dtype)
             return F.linear(pooled, weight.to(dtype), bias.to(dtype))
 
     def _run_batched(self, z: Tensor, index: Tensor) -> Tensor:
@@ -123,6 +123,7 @@ class DeployedDSTSModule(nn.Module):
         num_neurons: Neurons N in each layer.
         num_layers: Layers L.
         mid_channels: Inner channels M.
+        cosines: Coefficients K of the readout.
         gates: Whether the neurons have gates.
 
     Attributes:
@@ -133,19 +134,20 @@ class DeployedDSTSModule(nn.Module):
     """
 
     def __init__(self, in_channels: int, num_neurons: int, num_layers: int,
-                 mid_channels: int, gates: bool) -> None:
+                 mid_channels: int, cosines: int, gates: bool) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.num_neurons = num_neurons
         self.num_layers = num_layers
         self.mid_channels = mid_channels
+        self.cosines = cosines
         self.gates = gates
         self.batched = False
         self.reduce = nn.Conv2d(in_channels, mid_channels, 1)
         self.layers = nn.ModuleList(
             DeployedLayer(mid_channels, num_neurons, gates)
             for _ in range(num_layers))
-        self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
+        self.readout = nn.Linear(mid_channels * cosines, in_channels)
         self.requires_grad_(False)
         self.eval()
 
@@ -153,7 +155,7 @@ class DeployedDSTSModule(nn.Module):
     def like(cls, module: DSTSModule) -> 'DeployedDSTSModule':
         """The form, without weights, that ``module`` is fused into."""
         return cls(module.in_channels, module.num_neurons, module.num_layers,
-                   module.mid_channels, module.gates)
+                   module.mid_channels, module.cosines, module.gates)
 
     def forward(self, x: Tensor) -> DSTSOutput:
         """Specialize a feature map.
@@ -180,8 +182,19 @@ class DeployedDSTSModule(nn.Module):
         for layer in self.layers:
             z, _, index = layer(z, self.batched)
             choices.append(index)
-        features = x + pointwise(z, self.expand.weight).to(x.dtype)
-        return DSTSOutput(features, {}, torch.stack(choices))
+        residual = self._read_out(z).to(x.dtype)
+        return DSTSOutput(x + residual[:, :, None, None, None], {},
+                          torch.stack(choices))
+
+    def _read_out(self, z: Tensor) -> Tensor:
+        """What is added, (B, C), float32 or wider as by :class:`Readout`."""
+        weight, bias = self.readout.weight, self.readout.bias
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        with _without_autocast(z, self.batched):
+            coefficients = cosine_coefficients(
+                z.mean(dim=(3, 4), dtype=dtype), self.cosines)
+            return F.linear(coefficients.flatten(1), weight.to(dtype),
+                            bias.to(dtype))
 
     def reset_parameters(self) -> None:
         """There is nothing to begin with: a state dict has to be loaded."""
@@ -201,7 +214,15 @@ class DeployedDSTSModule(nn.Module):
         return (f'in_channels={self.in_channels}, '
                 f'num_neurons={self.num_neurons}, '
                 f'num_layers={self.num_layers}, '
-                f'mid_channels={self.mid_channels}, gates={self.gates}')
+                f'mid_channels={self.mid_channels}, '
+                f'cosines={self.cosines}, gates={self.gates}')
+
+
+def _without_autocast(z: Tensor, traced: bool) -> ContextManager:
+    """No autocast, but where torch.export would trip over that."""
+    if traced:
+        return contextlib.nullcontext()
+    return torch.autocast(z.device.type, enabled=False)
 
 
 @torch.no_grad()
@@ -222,12 +243,23 @@ def fuse(module: DSTSModule) -> DeployedDSTSModule:
     deployed = DeployedDSTSModule.like(module).to(weight)
     deployed.load_state_dict({
         **_named('reduce', *_fold_norm(weight, module.reduce_norm)),
-        'expand.weight': module.expand.weight.double() / math.sqrt(
-            module.mid_channels),
+        **_named('readout', *_fuse_readout(module.readout)),
         **{f'layers.{i}.{name}': value
            for i, layer in enumerate(module.layers)
            for name, value in _fuse_layer(layer).items()}})
     return deployed
+
+
+def _fuse_readout(readout: Readout) -> Tuple[Tensor, Tensor]:
+    """Weight and bias, in float64, with the norm and the division."""
+    norm = readout.norm
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    weight = readout.linear.weight.double().unflatten(
+        1, (-1, readout.cosines)) / math.sqrt(norm.num_features)
+    weight = weight * scale[:, None]
+    # Of a constant, only the first coefficient is not zero.
+    bias = -weight[:, :, 0] @ norm.running_mean.double()
+    return weight.flatten(1), bias
 
 
 def _fuse_layer(layer: DSTSLayer) -> Dict[str, Tensor]:

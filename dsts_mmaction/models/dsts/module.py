@@ -5,22 +5,21 @@ Recognition <https://arxiv.org/abs/2209.01425>`_, T. Li et al., ECCV 2022::
 
     z_0 = ReLU(BN(conv_{C->M}(x)))                            bottleneck
     z_l = z_{l-1} + ReLU(BN_l(sum_n y_n neuron_n(z_{l-1})))   l = 1..L
-    out = x + conv_{M->C}(z_L) / sqrt(M)                      starts as x
+    out = x + readout(z_L)                                    starts as x
 
-``y`` is the one-hot choice of the layer's synapse. The paper's are the idea
-of specialized neurons, each active for a subset of similar samples, and of
-neurons that learn to be spatial or temporal. The bottleneck, the shortcuts,
-the norms, the part of the kernels that neurons share, the auxiliary losses
-and all defaults are ours.
+``y`` is the one-hot choice of the layer's synapse. The readout gives one
+vector for each sample, from how the layers' result changes over time. The
+paper's are the idea of specialized neurons, each active for a subset of
+similar samples, and of neurons that learn to be spatial or temporal. The
+bottleneck, the shortcuts, the norms, the part of the kernels that neurons
+share, the readout, the auxiliary losses and all defaults are ours.
 
-The module begins as the identity, and has to leave it. The last convolution
-starts at zero and no norm follows it: whatever the features offer, its weights
-can turn to within a few steps. A norm whose scale starts at zero can only
-scale random combinations of the features, and under Adam it hardly moved.
-Without the division, a step of Adam would move the output by M times the
-learning rate and more (docs/what_we_tried.md).
+The module begins as the identity, and has to leave it. The readout's last
+map starts at zero and no norm follows it: whatever the features offer, its
+weights can turn to within a few steps. A norm whose scale starts at zero can
+only scale random combinations of the features, and under Adam it hardly moved
+(docs/what_we_tried.md).
 """
-import math
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 
 from .convolutions import pointwise
 from .layer import DSTSLayer, LayerNoise
+from .readout import Readout
 from .router_losses import balance_loss, router_z_loss
 from .straight_through import sample_gumbel
 
@@ -57,6 +57,8 @@ class DSTSModule(nn.Module):
         num_layers: Layers L; a sample takes one of N**L paths.
         mid_channels: Inner channels M. Defaults to a quarter of
             ``in_channels``, at least 16 and at most 256.
+        cosines: Coefficients K of the cosine transform over time that the
+            readout sees; with 1, it is the average.
         temperature: Temperature of the Gumbel-softmax of synapses and gates.
         gates: Whether every channel of a neuron learns to be spatial or
             temporal. Without, it is both, at the cost of two operators.
@@ -76,6 +78,7 @@ class DSTSModule(nn.Module):
                  num_neurons: int = 10,
                  num_layers: int = 3,
                  mid_channels: Optional[int] = None,
+                 cosines: int = 4,
                  temperature: float = 1.0,
                  gates: bool = True,
                  shared_kernels: bool = True,
@@ -89,6 +92,7 @@ class DSTSModule(nn.Module):
         if mid_channels is None:
             mid_channels = min(max(in_channels // 4, 16), 256)
         _check_count('mid_channels', mid_channels)
+        _check_count('cosines', cosines)
         if not _is_number(temperature) or not temperature > 0:
             raise ValueError('temperature must be a number greater than 0, '
                              f'got {temperature!r}.')
@@ -108,6 +112,7 @@ class DSTSModule(nn.Module):
         self.num_neurons = num_neurons
         self.num_layers = num_layers
         self.mid_channels = mid_channels
+        self.cosines = cosines
         self.temperature = temperature
         self.gates = gates
         self.shared_kernels = shared_kernels
@@ -121,8 +126,7 @@ class DSTSModule(nn.Module):
             DSTSLayer(mid_channels, num_neurons, temperature, gates,
                       shared_kernels, noise_scale)
             for _ in range(num_layers))
-        self.expand = nn.Conv2d(mid_channels, in_channels, 1, bias=False)
-        nn.init.zeros_(self.expand.weight)
+        self.readout = Readout(mid_channels, in_channels, cosines)
 
     def reset_parameters(self) -> None:
         """Initialise every parameter anew; the module is the identity."""
@@ -130,7 +134,6 @@ class DSTSModule(nn.Module):
         for module in reversed(list(self.modules())):
             if module is not self and hasattr(module, 'reset_parameters'):
                 module.reset_parameters()
-        nn.init.zeros_(self.expand.weight)
 
     def forward(self,
                 x: Tensor,
@@ -160,9 +163,8 @@ class DSTSModule(nn.Module):
             choices.append(index)
             if self.training:
                 self._add_losses(losses, scores, index)
-        residual = pointwise(z, self.expand.weight) / math.sqrt(
-            self.mid_channels)
-        features = x + residual.to(x.dtype)
+        residual = self.readout(z).to(x.dtype)
+        features = x + residual[:, :, None, None, None]
         return DSTSOutput(features, losses, torch.stack(choices))
 
     def sample_noise(
@@ -202,6 +204,7 @@ class DSTSModule(nn.Module):
                 f'num_neurons={self.num_neurons}, '
                 f'num_layers={self.num_layers}, '
                 f'mid_channels={self.mid_channels}, '
+                f'cosines={self.cosines}, '
                 f'temperature={self.temperature}, gates={self.gates}, '
                 f'shared_kernels={self.shared_kernels}, '
                 f'noise_scale={self.noise_scale}')

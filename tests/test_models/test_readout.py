@@ -1,0 +1,61 @@
+"""What the module adds to the features, and what it can tell apart."""
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.fft import dct
+
+from dsts_mmaction.models import DSTSModule
+from dsts_mmaction.models.dsts.readout import Readout, cosine_coefficients
+
+
+@given(length=st.integers(1, 12), count=st.integers(1, 16))
+def test_coefficients_are_those_of_scipy(length, count):
+    x = torch.randn(2, 3, length, dtype=torch.float64)
+    ours = cosine_coefficients(x, count)
+    theirs = torch.zeros(2, 3, count, dtype=torch.float64)
+    known = min(length, count)
+    theirs[..., :known] = torch.from_numpy(
+        dct(x.numpy(), norm='ortho'))[..., :known] / length**0.5
+    torch.testing.assert_close(ours, theirs)
+
+
+def make(cosines, dtype=torch.float64):
+    readout = Readout(5, 7, cosines).to(dtype)
+    torch.nn.init.normal_(readout.linear.weight)
+    return readout
+
+
+def test_time_reversed_clips_differ():
+    z = torch.rand(4, 5, 8, 2, 3, dtype=torch.float64)
+    average, ours = make(1), make(4)
+    torch.testing.assert_close(average(z.flip(2)), average(z))
+    change = (ours(z.flip(2)) - ours(z)).norm(dim=1)
+    assert (change > 0.1 * ours(z).norm(dim=1)).all()
+
+
+def test_channels_of_any_scale_count_as_much():
+    readout = make(4)
+    readout.norm.eps = 1e-30
+    z = torch.rand(6, 5, 8, 2, 2, dtype=torch.float64)
+    scale = torch.rand(1, 5, 1, 1, 1, dtype=torch.float64) + 1e-3
+    torch.testing.assert_close(readout(scale * z), readout(z))
+
+
+def test_float32_under_autocast():
+    readout = make(4, torch.float32)
+    z = torch.rand(3, 5, 8, 2, 2)
+    expected = readout.eval()(z)
+    with torch.autocast('cpu', torch.bfloat16):
+        out = readout(z)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, expected)
+
+
+def test_what_is_added_is_the_same_everywhere():
+    module = DSTSModule(6, mid_channels=4, num_neurons=2, num_layers=1)
+    torch.nn.init.normal_(module.readout.linear.weight)
+    x = torch.randn(3, 6, 4, 3, 2)
+    added = module(x).features - x
+    assert added.abs().max() > 0
+    torch.testing.assert_close(
+        added, added[:, :, :1, :1, :1].expand_as(added), rtol=0, atol=1e-5)
