@@ -131,7 +131,7 @@ def read_out(readout, z):
     """What is added to the features, (B, C)."""
     frames = z.mean((3, 4))
     norm = readout.norm
-    if readout.training and frames[:, 0].numel() > 1:
+    if readout.training and len(z) > 1:
         mean = frames.mean((0, 2))
         var = frames.var((0, 2), unbiased=False)
     else:

@@ -1,4 +1,5 @@
 """What the module adds to the features, and what it can tell apart."""
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,3 +60,25 @@ def test_what_is_added_is_the_same_everywhere():
     assert added.abs().max() > 0
     torch.testing.assert_close(
         added, added[:, :, :1, :1, :1].expand_as(added), rtol=0, atol=1e-5)
+
+
+def test_the_average_of_a_single_sample_counts_in_training():
+    readout = make(1)
+    first, second = torch.rand(2, 1, 5, 8, 2, 2, dtype=torch.float64)
+    assert (readout(first) - readout(second)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_module_in_half_precision(dtype):
+    module = DSTSModule(6, mid_channels=4, num_neurons=1, num_layers=1)
+    torch.nn.init.normal_(module.readout.linear.weight)
+    x = torch.randn(3, 6, 4, 3, 2)
+    module(x)  # statistics
+    expected = module.eval()(x).features
+    module.to(dtype)
+    output = module(x.to(dtype)).features
+    assert output.dtype == dtype
+    torch.testing.assert_close(output.float(), expected, rtol=0.05, atol=0.1)
+    module.train()(x.to(dtype)).features.sum().backward()
+    assert all(p.grad.isfinite().all() for p in module.parameters()
+               if p.grad is not None)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from .averages import wide_dtype
 from .convolutions import pointwise, spatial_by_frame, temporal
 from .dispatch import (opaque, padded, run_by_neuron, run_by_sample,
                        runs_by_neuron, take_of_neurons, take_rows)
@@ -75,9 +76,12 @@ class DeployedLayer(nn.Module):
         return LayerOutput(z + out, scores, index)
 
     def _scores(self, z: Tensor, batched: bool) -> Tensor:
-        """Scores (B, N), float32 or wider as those of :class:`Synapse`."""
+        """Scores (B, N), float32 or wider as those of :class:`Synapse`.
+
+        Under autocast, not if ``batched``.
+        """
         weight, bias = self.synapse.weight, self.synapse.bias
-        dtype = torch.promote_types(weight.dtype, torch.float32)
+        dtype = wide_dtype(weight.dtype)
         with _without_autocast(z, batched):
             pooled = z.mean(dim=(2, 3, 4), dtype=dtype)
             return F.linear(pooled, weight.to(dtype), bias.to(dtype))
@@ -187,9 +191,12 @@ class DeployedDSTSModule(nn.Module):
                           torch.stack(choices))
 
     def _read_out(self, z: Tensor) -> Tensor:
-        """What is added, (B, C), float32 or wider as by :class:`Readout`."""
+        """What is added, (B, C), float32 or wider as by :class:`Readout`.
+
+        Under autocast, not if ``batched``.
+        """
         weight, bias = self.readout.weight, self.readout.bias
-        dtype = torch.promote_types(weight.dtype, torch.float32)
+        dtype = wide_dtype(weight.dtype)
         with _without_autocast(z, self.batched):
             coefficients = cosine_coefficients(
                 z.mean(dim=(3, 4), dtype=dtype), self.cosines)

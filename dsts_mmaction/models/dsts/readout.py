@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .averages import normalize, wide_dtype
+
 
 def cosine_coefficients(x: Tensor, count: int) -> Tensor:
     """First coefficients of the cosine transform (DCT-II) over time.
@@ -69,17 +71,9 @@ class Readout(nn.Module):
         It is float32 or wider, also under autocast.
         """
         weight = self.linear.weight
-        dtype = torch.promote_types(weight.dtype, torch.float32)
+        dtype = wide_dtype(weight.dtype)
         with torch.autocast(z.device.type, enabled=False):
-            frames = self._normalize(z.mean(dim=(3, 4), dtype=dtype))
+            frames = normalize(z.mean(dim=(3, 4), dtype=dtype), self.norm)
             coefficients = cosine_coefficients(frames, self.cosines)
             return F.linear(coefficients.flatten(1), weight.to(dtype)
                             ) / math.sqrt(z.shape[1])
-
-    def _normalize(self, frames: Tensor) -> Tensor:
-        norm = self.norm
-        if self.training and frames[:, 0].numel() > 1:
-            return norm(frames)
-        # A single frame has no spread of its own.
-        return F.batch_norm(frames, norm.running_mean, norm.running_var,
-                            eps=norm.eps)

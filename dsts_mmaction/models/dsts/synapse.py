@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .averages import normalize, wide_dtype
+
 
 class Synapse(nn.Module):
     """Relevance scores of N neurons for each sample.
@@ -16,7 +18,9 @@ class Synapse(nn.Module):
     Averages of positive features differ little from sample to sample. They
     are batch-normalised before they are scored (running statistics in
     evaluation), which spreads random initial scores to a standard deviation
-    of 1: similar samples share a neuron from the first step.
+    of 1: similar samples share a neuron from the first step. With one sample
+    per process and step, the statistics never move from 0 and 1, and initial
+    scores differ little.
 
     Args:
         channels: Channels M of the features.
@@ -42,16 +46,7 @@ class Synapse(nn.Module):
         near-equal scores must not hang on bfloat16 rounding.
         """
         weight, bias = self.linear.weight, self.linear.bias
-        dtype = torch.float64 if weight.dtype == torch.float64 \
-            else torch.float32
+        dtype = wide_dtype(weight.dtype)
         with torch.autocast(z.device.type, enabled=False):
-            pooled = self._normalize(z.mean(dim=(2, 3, 4), dtype=dtype))
+            pooled = normalize(z.mean(dim=(2, 3, 4), dtype=dtype), self.norm)
             return F.linear(pooled, weight.to(dtype), bias.to(dtype))
-
-    def _normalize(self, pooled: Tensor) -> Tensor:
-        norm = self.norm
-        if self.training and len(pooled) > 1:
-            return norm(pooled)
-        # A single sample has no spread of its own.
-        return F.batch_norm(pooled, norm.running_mean, norm.running_var,
-                            eps=norm.eps)
