@@ -48,6 +48,8 @@ trained to the end by us: there is no accuracy to report. They build, and every
 host, joint and UDL, goes from a plain recognizer's random checkpoint through
 an iteration, a validation and a test of a few generated videos, with frames of
 32x32 pixels: `python -m pytest -m slow tests/test_fine_tuning_configs.py`.
+They have no plain twins: [`tools/benchmark.py`](benchmarking.md) takes configs
+of plain recognizers, such as MMAction2's.
 
 {configs}
 
