@@ -18,18 +18,21 @@ from rich.console import Console
 
 from ..evaluation import (groups_from_confusions, read_class_names,
                           read_groups, within_group_accuracy)
+from ..evaluation.look_alike import check_groups
 from ..utils.annotation_lists import read_labels
 from ..utils.atomic import write_json
-from ..utils.configs import load_config
 from ..utils.machine import describe_machine
 from .data_lists import Lists, list_path, write_fold
 from .error import BenchmarkError
 from .jobs import prepare, run_jobs
-from .plan import Job, Protocol, common_epochs, host_config, plan_jobs
+from .plan import (Job, Protocol, common_epochs, host_config, load_host,
+                   plan_jobs)
 from .published import is_published, published_groups
 from .report import write_report
 from .scores import confusions, read_scores
 from .variants import Variant
+
+NO_GROUPS = 'none: the validation list is the test list; give --groups'
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,17 @@ class Settings:
         variants: What is compared.
         seeds: Of weights, data order, augmentation and noise.
         work_dir: Where everything is written.
-        data_root: Folder of the clips; by default that of the first host.
+        data_root: Folder of the clips; by default each host keeps its own.
         lists: Paths of lists by split (train, val, test), relative to
-            ``data_root``; by default the first host's.
-        data_set: Its name; by default that of ``data_root``.
+            ``data_root`` or else to the first host's; by default the first
+            host's.
+        data_set: Its name; by default that of the training list's folder.
         num_classes: By default the number of class names, or else the first
             host's.
         class_names: File of class names.
         groups: File of look-alike groups; by default they are found from the
-            baseline's validation confusions.
+            baseline's validation confusions, unless the validation list is
+            the test list.
         fold: ``(K, N)`` to train on training and validation list without
             fold K of N, and test on that.
         fold_by: Regular expression for the subject in a clip's path.
@@ -97,13 +102,33 @@ def run_benchmark(settings: Settings,
         BenchmarkError: The settings cannot be run, or ``work_dir`` holds
             other ones. A run that fails is recorded instead.
     """
-    console = console or Console()
+    _check_numbers(settings)
+    # From the first file that is written on: another benchmark's runs may be
+    # reading theirs.
+    with _in_use(Path(settings.work_dir)):
+        return _run(settings, console or Console())
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name in ('num_classes', 'epochs', 'extra_epochs', 'val_interval',
+                 'jobs', 'threads'):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise BenchmarkError(f'--{name.replace("_", "-")} must be 1 or '
+                                 f'more, got {value}.')
+
+
+def _run(settings: Settings, console: Console) -> Dict[str, Any]:
     work_dir = Path(settings.work_dir)
-    first = load_config(settings.hosts[0])
+    first = load_host(settings.hosts[0])
     lists = _find_lists(settings, first, work_dir)
     names = settings.class_names and read_class_names(settings.class_names)
     num_classes = settings.num_classes or (
         len(names) if names else first.model.cls_head.num_classes)
+    if names and len(names) != num_classes:
+        raise BenchmarkError(
+            f'--class-names {settings.class_names} must hold '
+            f'{num_classes} names, one for each class, got {len(names)}.')
     sizes = {split: len(read_labels(path, num_classes))
              for split, path in lists.items().items()}
 
@@ -135,8 +160,8 @@ def run_benchmark(settings: Settings,
         protocol=dict(asdict(protocol),
                       fold=settings.fold and '{}/{}'.format(*settings.fold),
                       cfg_options=settings.cfg_options or {}))
-    groups = settings.groups and _read_groups(
-        settings.groups, names, list(hosts), head['data_set']['name'])
+    groups = _given_groups(settings, lists, names, list(hosts),
+                           head['data_set'])
 
     def write_results(failed: Dict[str, str]) -> Dict[str, Any]:
         results = collect(head, jobs, work_dir, groups, failed)
@@ -144,12 +169,11 @@ def run_benchmark(settings: Settings,
         return results
 
     digests = lists.digests()
-    with _in_use(work_dir):
-        for job in jobs:
-            prepare(job, work_dir, digests)
-        failed = run_jobs(jobs, work_dir, settings.jobs, threads, console,
-                          write_results)
-        results = write_results(failed)
+    for job in jobs:
+        prepare(job, work_dir, digests)
+    failed = run_jobs(jobs, work_dir, settings.jobs, threads, console,
+                      write_results)
+    results = write_results(failed)
     if results['runs']:
         write_report(results, work_dir)
         console.print(f'Tables and pictures: {work_dir / "results.md"}',
@@ -214,6 +238,27 @@ def _key(job: Job) -> Dict[str, Any]:
     return dict(host=job.host, variant=job.variant, seed=job.seed)
 
 
+def _given_groups(settings: Settings, lists: Lists,
+                  names: Optional[List[str]], hosts: List[str],
+                  data_set: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """Groups that are known before anything is trained.
+
+    Returns:
+        None if they are to be found from validation confusions.
+    """
+    if settings.groups is None:
+        # The test list must have no part in its own groups.
+        return dict(source=NO_GROUPS, groups=[]) \
+            if lists.tests_on_validation() else None
+    groups = _read_groups(settings.groups, names, hosts, data_set['name'])
+    try:
+        check_groups(groups['groups'], data_set['num_classes'])
+    except ValueError as error:
+        raise BenchmarkError(f'--groups {settings.groups}: {error}'
+                             ) from error
+    return groups
+
+
 def _read_groups(path: str, names: Optional[List[str]], hosts: List[str],
                  data_set: str) -> Dict[str, Any]:
     """Groups of a file, which may be one of published numbers."""
@@ -239,12 +284,13 @@ def _find_groups(score_files: List[Path]) -> Optional[Dict[str, Any]]:
 def _find_lists(settings: Settings, first: Config, work_dir: Path) -> Lists:
     paths = {}
     for split in ('train', 'val', 'test'):
-        path = settings.lists.get(split)
-        paths[split] = (list_path(first, split, settings.data_root)
-                        if path is None else
-                        os.path.join(settings.data_root or '', path))
+        paths[split] = list_path(first, split, settings.data_root,
+                                 settings.lists.get(split))
     lists = Lists(**paths)
     if settings.fold is None:
+        if settings.fold_by is not None:
+            raise BenchmarkError('--fold-by needs --fold K/N, got '
+                                 f'{settings.fold_by!r} without.')
         return lists
     if not settings.fold_by:
         raise BenchmarkError('--fold needs --fold-by, a regular expression '

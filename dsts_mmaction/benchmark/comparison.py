@@ -10,8 +10,10 @@ from .variants import VARIANTS
 #: Accuracies of a run, in percent.
 ACCURACIES = dict(top1='Top-1', mean_class='Mean class',
                   within_group='Within group')
-# What is compared with, and what it is about: the first that is there.
+# What is compared with, and what it is about: the first that is there. Only
+# after a warm start do others have the extra epochs as well.
 REFERENCES = ('baseline_extra', 'baseline')
+REFERENCES_FROM_SCRATCH = REFERENCES[::-1]
 MAINS = ('dsts_udl2', 'dsts_udl1', 'dsts_joint')
 
 
@@ -22,10 +24,12 @@ class Comparison(NamedTuple):
         host: Name of the host's config.
         data_set: Name of the data set.
         variants: Runs of every variant, one per seed, in the order of seeds.
+        warm_start: Whether the protocol has one.
     """
     host: str
     data_set: str
     variants: Dict[str, List[Run]]
+    warm_start: bool = True
 
     @property
     def stem(self) -> str:
@@ -34,8 +38,9 @@ class Comparison(NamedTuple):
 
     @property
     def reference(self) -> Optional[str]:
-        """The plain recognizer with the same budget, or with less."""
-        return next((v for v in REFERENCES if v in self.variants), None)
+        """The plain recognizer with the same budget, or else the other."""
+        order = REFERENCES if self.warm_start else REFERENCES_FROM_SCRATCH
+        return next((v for v in order if v in self.variants), None)
 
     @property
     def main(self) -> Optional[str]:
@@ -51,8 +56,16 @@ class PairChange(NamedTuple):
     after: float
 
 
-def comparisons(runs: Sequence[Run]) -> List[Comparison]:
-    """Sort runs by host and data set, then variant, then seed."""
+def comparisons(runs: Sequence[Run],
+                protocol: Optional[Dict[str, Any]] = None
+                ) -> List[Comparison]:
+    """Sort runs by host and data set, then variant, then seed.
+
+    Args:
+        runs: Of one protocol.
+        protocol: That of ``results.json``; by default one with a warm start.
+    """
+    warm_start = (protocol or {}).get('warm_start', True)
     known = list(VARIANTS)
     found: Dict[tuple, Dict[str, List[Run]]] = {}
     for run in sorted(runs, key=lambda run: run['seed']):
@@ -63,7 +76,7 @@ def comparisons(runs: Sequence[Run]) -> List[Comparison]:
             name: variants[name] for name in sorted(
                 variants, key=lambda name: (known.index(name) if name in known
                                             else len(known), name))
-        }) for (host, data_set), variants in sorted(found.items())
+        }, warm_start) for (host, data_set), variants in sorted(found.items())
     ]
 
 

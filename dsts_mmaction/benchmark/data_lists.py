@@ -28,23 +28,30 @@ class Lists:
         paths = dict(train=self.train, val=self.val, test=self.test)
         return {name: path for name, path in paths.items() if path}
 
+    def tests_on_validation(self) -> bool:
+        """Whether the validation clips are the test clips."""
+        return self.val is not None and \
+            {*read_list(self.val)} == {*read_list(self.test)}
+
     def digests(self) -> Dict[str, str]:
         """What tells that a list has changed."""
         return {name: digest(path) for name, path in self.items().items()}
 
 
 def list_path(cfg: Config, split: str,
-              data_root: Optional[str] = None) -> str:
+              data_root: Optional[str] = None,
+              name: Optional[str] = None) -> str:
     """Where a config's dataset finds its list.
 
     Args:
         cfg: Config of a recognizer.
         split: ``'train'``, ``'val'`` or ``'test'``.
         data_root: Instead of the config's.
+        name: Of another list below the data root, or its absolute path.
     """
     dataset = innermost_dataset(cfg, split)
     root = data_root or dataset.get('data_root') or ''
-    return os.path.join(root, dataset.ann_file)
+    return os.path.join(root, dataset.ann_file if name is None else name)
 
 
 def split_fold(lines: Sequence[str], pattern: str, fold: int,

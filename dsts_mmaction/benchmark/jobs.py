@@ -21,7 +21,8 @@ from .plan import Job
 POLL_SECONDS = 1.0
 # Without a terminal; a benchmark takes hours.
 PLAIN_SECONDS = 60.0
-# What the worker sets; MMEngine writes config.py again with it.
+# What the worker sets; MMEngine writes config.py again with it. Where a
+# training starts is in job.json, too.
 SET_BY_WORKER = {'work_dir', 'load_from', 'resume',
                  'val_evaluator.scores_file', 'test_evaluator.scores_file'}
 
@@ -41,6 +42,7 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str]) -> None:
     settings = dict(
         host=job.host, variant=job.variant, seed=job.seed,
         first_epoch=job.first_epoch, lists=digests,
+        load_from=job.config.get('load_from'),
         start=job.start and os.path.relpath(work_dir / job.start, run_dir))
     path = run_dir / 'job.json'
     if not path.is_file():
@@ -146,7 +148,8 @@ def _can_start(job: Job, waiting: Sequence[Job],
 def _start(run_dir: Path, threads: int) -> subprocess.Popen:
     with open(run_dir / 'log.txt', 'a', encoding='utf-8') as log:
         return subprocess.Popen(
-            [sys.executable, '-m', f'{__package__}.worker', str(run_dir)],
+            [sys.executable, '-m', f'{__package__}.worker', str(run_dir),
+             str(os.getpid())],
             stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             env=training_environment(threads))
 

@@ -55,6 +55,21 @@ class Job:
         return self.config.train_cfg.max_epochs
 
 
+def load_host(path: str) -> Config:
+    """Read a host's config.
+
+    Raises:
+        BenchmarkError: It is specialized already.
+    """
+    cfg = load_config(path)
+    for part, adapter in (('cls_head', 'DSTSHead'), ('neck', 'DSTSNeck')):
+        if (cfg.get('model', {}).get(part) or {}).get('type') == adapter:
+            raise BenchmarkError(
+                f'host {path} must be the config of a plain recognizer, got '
+                f'one whose model.{part} is a {adapter}.')
+    return cfg
+
+
 def host_config(path: str, lists: Lists, data_root: Optional[str],
                 num_classes: Optional[int],
                 cfg_options: Optional[Dict[str, Any]]) -> Config:
@@ -66,8 +81,11 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
         data_root: Folder of the clips; by default the config's.
         num_classes: By default the config's.
         cfg_options: As of MMAction2's train.py.
+
+    Raises:
+        BenchmarkError: The recognizer is specialized already.
     """
-    cfg = load_config(path)
+    cfg = load_host(path)
     cfg.merge_from_dict(cfg_options or {})
     import_package(cfg)
     metric = dict(type='FineGrainedMetric')
@@ -91,7 +109,13 @@ def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
         variants: What is compared.
         seeds: Of weights, data order, augmentation and noise.
         protocol: How they are trained.
+
+    Raises:
+        BenchmarkError: A variant or a seed is given twice.
     """
+    # Two runs in one folder.
+    _refuse_twice('--variants and --variant', [v.name for v in variants])
+    _refuse_twice('--seeds', seeds)
     if protocol.warm_start and 'baseline' not in [v.name for v in variants]:
         variants = [VARIANTS['baseline'], *variants]
     # Seed by seed: an unfinished benchmark compares whole seeds.
@@ -100,6 +124,13 @@ def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
         for host, cfg in hosts.items()
         for variant in sorted(variants, key=lambda v: v.name != 'baseline')
     ]
+
+
+def _refuse_twice(option: str, values: Sequence[Any]) -> None:
+    twice = [value for value in values if list(values).count(value) > 1]
+    if twice:
+        raise BenchmarkError(f'{option} must name each once, got {twice[0]} '
+                             f'{twice.count(twice[0])} times.')
 
 
 def _job(host: str, cfg: Config, variant: Variant, seed: int,
@@ -120,6 +151,8 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
         if continues and variant.udl is not None:
             cfg.custom_hooks[-1].optimizer.lr *= protocol.extra_lr_mult
     _set_training(cfg, seed, protocol)
+    if continues:
+        cfg.load_from = None  # the baseline's weights, as the worker sets
     return Job(host, variant.name, seed, cfg,
                *((protocol.epochs, baseline) if continues else ()))
 
@@ -132,7 +165,7 @@ def _set_training(cfg: Config, seed: int, protocol: Protocol) -> None:
     # process, which loads nothing as long as num_workers is above 0. A run
     # that was stopped and resumed draws other augmentations.
     cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
-    cfg.launcher, cfg.resume, cfg.load_from = 'none', False, None
+    cfg.launcher, cfg.resume = 'none', False
     if protocol.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

@@ -72,7 +72,7 @@ def _draw_accuracy(axes: Axes, comparison: Comparison, metric: str) -> None:
 def draw_curves(comparison: Comparison) -> Optional[Figure]:
     """Loss and validation accuracy by epoch, mean and range over seeds.
 
-    The shorter baseline is left out where the one with the same budget is.
+    The shorter baseline is left out where a longer one is the reference.
     """
     reference = comparison.reference
     variants = {name: runs for name, runs in comparison.variants.items()

@@ -170,7 +170,7 @@ def _table_section(table: Dict[str, Any], rows: List[Run]) -> List[str]:
     parts = [f"## {table['host']} on {table['data_set']['name']}\n",
              provenance({key: table[key]
                          for key in ('data_set', 'protocol', 'groups')})]
-    for comparison in comparisons(rows):
+    for comparison in comparisons(rows, table['protocol']):
         parts += comparison_tables(comparison)
     parts.append('### Source\n')
     for index, source in enumerate(table['sources']):

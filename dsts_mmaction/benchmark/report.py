@@ -67,7 +67,7 @@ def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     names = results.get('data_set', {}).get('class_names')
     parts = ['# Benchmark\n', provenance(results), EXPLANATION]
-    for comparison in comparisons(results['runs']):
+    for comparison in comparisons(results['runs'], results.get('protocol')):
         parts += [f'## {comparison.host} on {comparison.data_set}\n',
                   *comparison_tables(comparison),
                   *_pairs_and_pictures(comparison, names, out_dir)]
@@ -237,7 +237,9 @@ def _listed(facts: Optional[Dict[str, Any]]) -> str:
 
 def _described(groups: Optional[Dict[str, Any]]) -> str:
     if not groups or not groups['groups']:
-        return ''
+        # Where there cannot be any, the source says why.
+        source = (groups or {}).get('source') or ''
+        return source if source.startswith('none: ') else ''
     return f"{len(groups['groups'])}, from {groups['source']}"
 
 

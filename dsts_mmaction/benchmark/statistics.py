@@ -33,12 +33,12 @@ class PairedDifference(NamedTuple):
     Attributes:
         differences: By seed, for those that both have.
         mean: Their mean.
-        interval: 95 % t-interval of the mean over seeds: how far the mean
-            over other seeds may lie, on the same test clips. None for a
-            single seed.
-        bootstrap: 95 % bootstrap interval over seeds and test clips: how far
-            it may lie for other seeds and other clips. None for a single
-            seed and where the runs do not say which clips they got right.
+        interval: 95 % t-interval, a confidence interval of the expected
+            mean over all seeds, on the same test clips. The mean of other
+            seeds, as few, may lie further away. None for a single seed.
+        bootstrap: 95 % bootstrap interval over seeds and test clips, of the
+            expected mean over all seeds and clips. None for a single seed
+            and where the runs do not say which clips they got right.
     """
     differences: Dict[int, float]
     mean: float
@@ -120,7 +120,8 @@ def bootstrap_interval(values: np.ndarray,
 
     Every round draws as many rows and, of them, as many columns as there
     are, with replacement. All rows keep the same columns, as all seeds are
-    tested on the same clips. With few rows the interval is too narrow.
+    tested on the same clips. With few rows the interval is too narrow where
+    differences between seeds dominate those between clips.
 
     Args:
         values: ``(num_seeds, num_clips)``.

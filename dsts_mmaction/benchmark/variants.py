@@ -49,7 +49,7 @@ VARIANTS: Dict[str, Variant] = {
         Variant('dsts_udl2', 'DSTS, UDL of order 2', {}, udl=2),
         # Ablations of the last one.
         Variant('no_gates', 'no gates', dict(gates=False), udl=2),
-        Variant('no_synapses', 'one neuron', dict(num_neurons=1)),
+        Variant('no_synapses', 'one neuron', dict(num_neurons=1), udl=2),
         Variant('own_kernels', 'no shared kernels',
                 dict(shared_kernels=False), udl=2),
         Variant('noise', 'with Gumbel noise', dict(noise_scale=1.0), udl=2),

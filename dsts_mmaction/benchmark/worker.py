@@ -1,7 +1,8 @@
 """One run of the benchmark in a process of its own: train, validate, test.
 
-``python -m dsts_mmaction.benchmark.worker RUN_DIR`` finds ``config.py`` and
-``job.json`` there and goes on where it was::
+``python -m dsts_mmaction.benchmark.worker RUN_DIR [PARENT]`` finds
+``config.py`` and ``job.json`` there and goes on where it was, as long as the
+process PARENT has not ended::
 
     RUN_DIR/epoch_N.pth           the newest; weights only in the end
     RUN_DIR/TIME/                 logs of MMEngine
@@ -38,7 +39,8 @@ def run_job(run_dir: Path) -> None:
     """Run what is left of a run.
 
     Raises:
-        RuntimeError: The loss of the last epoch is not finite.
+        RuntimeError: The loss of the last epoch is not finite, or there are
+            no weights any more to start from.
     """
     job = json.loads((run_dir / 'job.json').read_text())
     cfg = Config.fromfile(run_dir / 'config.py')
@@ -48,8 +50,9 @@ def run_job(run_dir: Path) -> None:
     checkpoint = last_checkpoint(cfg.work_dir)
     if checkpoint:
         cfg.load_from, cfg.resume = checkpoint, not trained
-    elif job['start']:
-        cfg.load_from = last_checkpoint(str(run_dir / job['start']))
+    else:
+        # MMEngine may have written a later start's into config.py.
+        cfg.load_from, cfg.resume = _first_weights(run_dir, job), False
     for split in ('val', 'test'):
         if cfg.get(f'{split}_evaluator'):
             cfg[f'{split}_evaluator'].scores_file = str(
@@ -81,8 +84,30 @@ def run_job(run_dir: Path) -> None:
                        if p.requires_grad),
         flops=flops,
         seconds_per_iter=median_iter_time(read_scalars(cfg.work_dir)),
-        **json.loads((run_dir / 'training.json').read_text()),
+        peak_memory_mb=_measured_memory(run_dir),
         curve=curve))
+
+
+def _first_weights(run_dir: Path, job: Dict[str, Any]) -> Optional[str]:
+    """Where a training starts from; None for what the model builds with."""
+    if not job['start']:
+        return job.get('load_from')
+    start = os.path.normpath(run_dir / job['start'])
+    checkpoint = last_checkpoint(start)
+    if checkpoint is None:
+        raise RuntimeError(
+            f'{start} has no checkpoint any more to start from: remove that '
+            'folder to train it again.')
+    return checkpoint
+
+
+def _measured_memory(run_dir: Path) -> Optional[int]:
+    """Peak memory in MB, None where the training ended just before it was
+    written."""
+    path = run_dir / 'training.json'
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text())['peak_memory_mb']
 
 
 def clip_flops(model: nn.Module, cfg: Config) -> int:
@@ -141,13 +166,15 @@ def keep_weights(run_dir: Path, epochs: int) -> None:
             path.unlink()
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """End this process when the one that started it is gone, even killed.
 
     Otherwise a benchmark that is started again would train beside it.
-    """
-    parent = os.getppid()
 
+    Args:
+        parent: Its id. It may have ended during the imports of this module,
+            after which another process is the parent.
+    """
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
@@ -158,8 +185,9 @@ def end_with_parent() -> None:
 
 def main(args: Optional[List[str]] = None) -> None:
     """The command line."""
-    end_with_parent()
-    run_job(Path((args or sys.argv[1:])[0]))
+    run_dir, *parent = args or sys.argv[1:]
+    end_with_parent(int(parent[0]) if parent else os.getppid())
+    run_job(Path(run_dir))
 
 
 if __name__ == '__main__':

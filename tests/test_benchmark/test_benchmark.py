@@ -159,6 +159,34 @@ def test_starts_from_the_baseline_and_keeps_only_weights(settings):
             assert torch.equal(value, states[1][name])
 
 
+def test_starts_from_the_weights_of_load_from(settings, tmp_path):
+    run(settings('baseline', epochs=1))
+    run_dir = Path(Witness.root, 'tiny/baseline/seed3')
+    weights = run_dir.rename(tmp_path / 'first') / 'epoch_1.pth'
+    options = settings('baseline', epochs=1, cfg_options={
+        'load_from': str(weights), 'optim_wrapper.optimizer.lr': 0.0})
+    run(options)
+    before, after = (torch.load(path)['state_dict']
+                     for path in (weights, run_dir / 'epoch_1.pth'))
+    for name, value in before.items():
+        if 'running' not in name and 'num_batches' not in name:
+            assert torch.equal(value, after[name])
+    options.cfg_options['load_from'] = 'another.pth'
+    with pytest.raises(BenchmarkError, match='another load_from: '):
+        run(options)
+
+
+def test_start_without_a_checkpoint_fails(settings):
+    run(settings('baseline', warm_start=True, epochs=1))
+    base = Path(Witness.root, 'tiny/baseline/seed3')
+    (base / 'epoch_1.pth').unlink()
+    results = run(settings('baseline_extra', warm_start=True, epochs=1))
+    failure, = results['failed']
+    assert failure['variant'] == 'baseline_extra'
+    assert failure['reason'].startswith(
+        f'{base} has no checkpoint any more to start from: ')
+
+
 def test_stopped_training_resumes(settings):
     options = settings('baseline', epochs=3)
     name = 'tiny/baseline/seed3'
@@ -181,6 +209,12 @@ def test_stop_between_training_and_test(settings):
     options = settings('baseline')
     first = rows(run(options))['baseline', 3]
     run_dir = Path(Witness.root, 'tiny/baseline/seed3')
+    for name in ('result.json', 'training.json'):
+        (run_dir / name).rename(run_dir / f'_{name}')
+    # Stopped before the memory was written: only that is not known.
+    assert rows(run(options))['baseline', 3] == dict(first,
+                                                     peak_memory_mb=None)
+    (run_dir / '_training.json').rename(run_dir / 'training.json')
     for name in ('result.json', 'test_scores.npz', 'val_scores.npz'):
         (run_dir / name).unlink()
     assert rows(run(options))['baseline', 3] == first
@@ -234,10 +268,70 @@ def test_diverged_training_has_failed(settings):
     (dict(lists=dict(train='none.txt')), 'none.txt cannot be read'),
     (dict(num_classes=3), 'must end in a label from 0 to 2'),
     (dict(fold=(1, 2)), '--fold needs --fold-by'),
+    (dict(fold_by=r'_s(\d+)_'), "--fold-by needs --fold K/N, got '_s"),
+    (dict(epochs=0), '--epochs must be 1 or more, got 0'),
+    (dict(extra_epochs=0), '--extra-epochs must be 1 or more, got 0'),
+    (dict(threads=0), '--threads must be 1 or more, got 0'),
+    (dict(jobs=-1), '--jobs must be 1 or more, got -1'),
+    (dict(val_interval=0), '--val-interval must be 1 or more, got 0'),
+    (dict(seeds=[3, 4, 3]), '--seeds must name each once, got 3 2 times'),
 ])
 def test_wrong_settings(settings, options, words):
-    with pytest.raises(BenchmarkError, match=words):
+    with pytest.raises(ValueError, match=words):
         run(settings('baseline', **options))
+
+
+def test_variants_given_twice_are_refused(settings):
+    with pytest.raises(BenchmarkError, match='got baseline 2 times'):
+        run(settings('baseline', 'dsts_joint', 'baseline'))
+
+
+def test_classes_that_do_not_fit_are_refused(settings, tmp_path):
+    groups, names = tmp_path / 'groups.json', tmp_path / 'names.txt'
+    groups.write_text('[[0, 1], [2, 5]]')
+    with pytest.raises(BenchmarkError, match='--groups .*groups.json: groups'
+                       r'.1. must hold .* from 0 to 4, got .2, 5.'):
+        run(settings('baseline', groups=str(groups)))
+    names.write_text('a\nb\nc\nd\n')
+    with pytest.raises(BenchmarkError, match='--class-names .*names.txt must '
+                       'hold 5 names, one for each class, got 4'):
+        run(settings('baseline', class_names=str(names), num_classes=5))
+    assert not Witness.seen
+
+
+def test_a_specialized_host_is_refused(settings):
+    options = settings('baseline')
+    host = Path(options.hosts[0])
+    host.write_text(host.read_text() + 'model["cls_head"] = dict('
+                    'type="DSTSHead", head=model["cls_head"])\n')
+    with pytest.raises(BenchmarkError, match='config of a plain recognizer, '
+                       'got one whose model.cls_head is a DSTSHead'):
+        run(options)
+
+
+def test_lists_are_below_the_configs_folder(settings, clips):
+    options = settings('baseline', lists=dict(train='val.txt'))
+    host = Path(options.hosts[0])
+    host.write_text(host.read_text().replace('elsewhere', clips)
+                    .replace("video='clips'", "video=''"))
+    results = run(Settings(**{**vars(options), 'data_root': None}))
+    assert results['data_set']['train'] == 5 and results['runs']
+
+
+def test_no_groups_from_the_test_list(settings):
+    results = run(settings('baseline', lists=dict(val='test.txt'), epochs=1))
+    source = 'none: the validation list is the test list; give --groups'
+    assert results['groups'] == dict(source=source, groups=[])
+    assert results['runs'][0]['within_group'] is None
+    text = Path(Witness.root, 'results.md').read_text()
+    assert f'Look-alike groups: {source}' in text
+
+
+def test_one_neuron_trains_upstream_and_downstream(settings):
+    results = run(settings('no_synapses', epochs=1))
+    assert results['failed'] == [] and len(results['runs']) == 1
+    hook = Witness.last.cfg.custom_hooks[-1]
+    assert (hook.type, hook.order) == ('UpstreamDownstreamHook', 2)
 
 
 def test_a_second_benchmark_is_kept_out(settings):
@@ -245,9 +339,11 @@ def test_a_second_benchmark_is_kept_out(settings):
     work_dir = Path(options.work_dir)
     work_dir.mkdir(parents=True)
     with FileLock(work_dir / '.lock'):
-        with pytest.raises(BenchmarkError, match='is in use by another'):
-            run(options)
-    assert not list(work_dir.rglob('config.py'))
+        for refused in (options, settings('baseline', fold=(1, 2),
+                                          fold_by=r'_s(\d+)_')):
+            with pytest.raises(BenchmarkError, match='is in use by another'):
+                run(refused)
+    assert [path.name for path in work_dir.rglob('*')] == ['.lock']
     assert run(options)['runs']
 
 

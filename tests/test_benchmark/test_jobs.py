@@ -135,6 +135,28 @@ def test_interrupt_ends_what_runs(run, monkeypatch):
         os.kill(int(pid.read_text()), 0)
 
 
+def test_worker_ends_if_its_parent_ended_before_its_imports(tmp_path):
+    gone = subprocess.Popen([sys.executable, '-c', ''])
+    gone.wait()
+    code = ('import sys, time\n'
+            'from dsts_mmaction.benchmark import worker\n'
+            'worker.run_job = lambda run_dir: time.sleep(int(sys.argv[1]))\n'
+            'worker.main([".", sys.argv[2]])')
+    for seconds, parent, status in (('60', gone.pid, 1), ('3', os.getpid(),
+                                                          0)):
+        done = subprocess.run([sys.executable, '-c', code, seconds,
+                               str(parent)], timeout=50)
+        assert done.returncode == status
+
+
+def test_worker_is_told_its_parent(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(module.subprocess, 'Popen',
+                        lambda command, **_: commands.append(command))
+    module._start(tmp_path, 1)
+    assert commands[0][-2:] == [str(tmp_path), str(os.getpid())]
+
+
 def test_progress_of_a_running_training(run, monkeypatch):
     monkeypatch.setattr(module, 'PLAIN_SECONDS', 0)
     only = job('baseline')

@@ -55,6 +55,14 @@ def test_warm_start_brings_the_baseline(tmp_path):
         assert job.config.train_cfg.val_interval == 2
 
 
+def test_weights_of_the_config_are_kept_where_nothing_else_is(tmp_path):
+    for warm_start, expected in ((False, ['a.pth', 'a.pth']),
+                                 (True, ['a.pth', None])):
+        jobs = plan(tmp_path, ['baseline', 'dsts_joint'],
+                    Protocol(2, 1, warm_start), load_from='a.pth')
+        assert [j.config.load_from for j in jobs] == expected
+
+
 def test_host_config_takes_the_data_in(tmp_path):
     job, = plan(tmp_path, ['dsts_joint'], Protocol(4, 2),
                 lists=Lists('train28.txt', None, 'test28.txt'),

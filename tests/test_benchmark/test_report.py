@@ -8,6 +8,9 @@ from scipy import stats
 
 from dsts_mmaction.benchmark import plots
 from dsts_mmaction.benchmark.comparison import changed_pairs, comparisons
+from dsts_mmaction.benchmark.published import (merge, published_markdown,
+                                               read_published,
+                                               write_published)
 from dsts_mmaction.benchmark.report import read_results, write_report
 from tests.test_benchmark.fake_results import fake_results
 
@@ -88,6 +91,29 @@ def test_little_to_report(tmp_path):
 def test_nothing_to_report(tmp_path):
     write_report(fake_results(seeds=0), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ['results.md']
+
+
+def test_unmeasured_memory_leaves_a_gap(tmp_path):
+    results = fake_results(seeds=1, variants=['baseline', 'dsts_joint'])
+    results['runs'][0]['peak_memory_mb'] = None
+    write_report(results, tmp_path)
+    variants = read_tables((tmp_path / 'results.md').read_text())[0]
+    assert [row[-1] for row in variants[1:]] == ['n/a', '900']
+
+
+@pytest.mark.parametrize('warm_start, reference', [
+    (True, 'plain, extra budget'), (False, 'plain')])
+def test_reference_has_the_budget_of_the_others(tmp_path, warm_start,
+                                                reference):
+    results = fake_results()
+    results['protocol']['warm_start'] = warm_start
+    write_report(results, tmp_path)
+    assert f'### Differences: variant minus {reference}\n' in (
+        tmp_path / 'results.md').read_text()
+    published = merge(read_published('none.json'), results)
+    write_published(published, tmp_path / 'published.json')
+    assert f'variant minus {reference}\n' in published_markdown(
+        tmp_path / 'published.json')
 
 
 def test_one_section_per_host(tmp_path):
