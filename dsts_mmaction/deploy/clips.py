@@ -70,11 +70,14 @@ def read_clips(cfg: Config, count: int) -> List[Clip]:
     loader['collate_fn'] = dict(type='pseudo_collate')
     try:
         batches = Runner.build_dataloader(loader, seed=0)
-        return [{key: value[0] for key, value in batch.items()}
-                for batch in itertools.islice(batches, count)]
+        clips = [{key: value[0] for key, value in batch.items()}
+                 for batch in itertools.islice(batches, count)]
     except (ValueError, OSError) as error:  # so MMEngine says "empty list"
         raise ValueError('the data set of test_dataloader gives no clips: '
                          f'{error}') from error
+    if not clips:
+        raise ValueError('the data set of test_dataloader gives no clips.')
+    return clips
 
 
 def predict(model: nn.Module, clips: Sequence[Clip]) -> Predictions:

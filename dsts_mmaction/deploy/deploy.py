@@ -85,15 +85,17 @@ def deploy(config: str, checkpoint: Union[str, Path], out: Path,
                   'the fused state dict')
     written = {'.pth': _checked('.pth', expected, predict(deployed, clips))}
 
-    out.mkdir(parents=True, exist_ok=True)
-    # In the same folder, so that files that are whole only change names.
-    with tempfile.TemporaryDirectory(prefix='.deploy-', dir=out) as folder:
+    # On the same disk, so that files that are whole only change names. The
+    # folder is not made before there is something to write into it.
+    near = next(path for path in (out, *out.parents) if path.exists())
+    with tempfile.TemporaryDirectory(prefix='.deploy-', dir=near) as folder:
         parts = {suffix: Path(folder) / f'part{suffix}' for suffix in files}
         meta = {key: value for key, value in meta.items() if key != 'cfg'}
         torch.save(dict(state_dict=deployed.state_dict(), meta=meta),
                    parts['.pth'])
         if onnx or program:
             written.update(_export(deployed, clips, expected, parts))
+        out.mkdir(parents=True, exist_ok=True)
         # Its base is named from where it lies.
         write_inheriting(files['.py'], config, base, small, COMMENT)
         for suffix, part in parts.items():
@@ -129,6 +131,10 @@ def _check_modules(model: nn.Module) -> None:
 def _export(deployed: nn.Module, clips: List[Clip], expected: Predictions,
             parts: Dict[str, Path]) -> Dict[str, Difference]:
     """Write the exported forms that are asked for, and check them."""
+    if len(clips) < 2:
+        raise ValueError('the data set of test_dataloader gives a single '
+                         'clip, and exporting takes 2 or more: use a longer '
+                         'one, or give --no-onnx --no-export.')
     inputs = [clip['inputs'] for clip in clips]
     if len({clip.shape for clip in inputs}) > 1:
         raise ValueError('the test pipeline gives clips of different sizes, '

@@ -153,6 +153,6 @@ def _largest_share(routing: Tensor, num_neurons: int) -> Tensor:
 
 
 def _relative_norm(part: Tensor, whole: Tensor) -> Tensor:
-    """Norm of a tensor over that of another; 0 over a norm of 0."""
+    """Norm of a tensor over that of another; 0 if that is 0."""
     part, whole = (torch.linalg.vector_norm(t.float()) for t in (part, whole))
-    return torch.nan_to_num(part / whole)
+    return torch.nan_to_num(part / whole, posinf=0.0)

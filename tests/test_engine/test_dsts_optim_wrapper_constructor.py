@@ -2,7 +2,8 @@
 import pytest
 import torch
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import (DefaultOptimWrapperConstructor, OptimWrapperDict,
+                            build_optim_wrapper)
 
 from dsts_mmaction.engine.upstream_downstream import convert_upstream_group
 from dsts_mmaction.models.unspecialized import dsts_modules
@@ -115,6 +116,41 @@ def test_plain_recognizer_and_missing_weight_decay():
         dict(constructor='DSTSOptimWrapperConstructor',
              optimizer=dict(type='Adam', lr=1e-3))).optimizer
     assert all(g['weight_decay'] == 0 for g in optimizer.param_groups)
+
+
+def test_what_the_config_leaves_to_the_optimizer_is_the_optimizer_s():
+    special = build(specialize(tsm()))
+    optimizer = build_optim_wrapper(
+        special,
+        dict(constructor='DSTSOptimWrapperConstructor',
+             optimizer=dict(type='AdamW'), paramwise_cfg=dict(
+                 dsts=dict(lr_mult=2.0, decay_mult=0.5)))).optimizer
+    lr, decay = (optimizer.defaults[name] for name in ('lr', 'weight_decay'))
+    assert lr > 0 and decay > 0
+    named = {g['name']: g for g in optimizer.param_groups if 'name' in g}
+    assert all(g['lr'] == g['configured_lr'] == 2 * lr
+               for g in named.values())
+    assert {name: g['weight_decay'] for name, g in named.items()} == dict(
+        dsts_kernels=decay / 2, dsts_norms=0, dsts_upstream=0)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class TwoOptimizers(DefaultOptimWrapperConstructor):
+    """A host constructor that makes several optimizers."""
+
+    def __call__(self, model):
+        return OptimWrapperDict(
+            backbone=super().__call__(model.backbone),
+            cls_head=super().__call__(model.cls_head))
+
+
+def test_several_optimizers_are_refused():
+    with pytest.raises(ValueError, match='must make a single OptimWrapper, '
+                       'and TwoOptimizers makes an OptimWrapperDict'):
+        build_optim_wrapper(
+            build(specialize(tsm())),
+            dict(constructor='DSTSOptimWrapperConstructor', optimizer=SGD,
+                 paramwise_cfg=dict(constructor='TwoOptimizers')))
 
 
 def test_the_model_is_whole_again_when_the_host_s_constructor_fails():

@@ -5,11 +5,13 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmaction.models.recognizers import RecognizerOmni
+from mmengine.optim import OptimWrapperDict
 from torch.utils.data import ConcatDataset, Subset
 
 from dsts_mmaction.engine.upstream_downstream import checks
 from dsts_mmaction.models.unspecialized import dsts_modules
-from tests.builders import specialize, tsm
+from tests.builders import slowonly, specialize, tsm
 from tests.runners import (MODELS, RandomClips, hook_of, loader, logged,
                            make_runner, same, state, upstream)
 
@@ -746,3 +748,25 @@ def test_other_wrappers_and_runners_are_refused(tmp_path):
     with pytest.raises(ValueError, match='works with the Runner of MMEngine, '
                        'not with object'):
         checks.check_runner(object())
+
+
+def test_several_optimizers_are_refused(tmp_path):
+    runner = make_runner(tmp_path)
+    runner.optim_wrapper = OptimWrapperDict(
+        main=runner.build_optim_wrapper(runner.optim_wrapper))
+    with pytest.raises(ValueError, match='works with a single OptimWrapper, '
+                       'not with OptimWrapperDict'):
+        runner.train()
+
+
+@pytest.mark.parametrize('model, options', [
+    (specialize(slowonly(), layer='layer3', channels=64), {}),
+    (specialize(tsm()), dict(cfg=dict(compile=dict(backend='eager'))))])
+def test_omni_recognizers_have_to_share_features(model, options, tmp_path):
+    runner = make_runner(tmp_path, model, **options)
+    runner.model.__class__ = type(
+        'Omni', (type(runner.model), RecognizerOmni), {})
+    with pytest.raises(ValueError, match='works with RecognizerOmni only '
+                       'where it shares the features'):
+        runner.train()
+    assert runner.iter == 0

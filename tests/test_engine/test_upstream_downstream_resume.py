@@ -201,3 +201,24 @@ def test_another_optimizer_or_schedule_starts_afresh(options, lr, tmp_path,
     assert out.count('the upstream optimizer and its schedule start') == 1
     assert 'is not defined in message_hub' not in out
     assert logged(runner, 'upstream_lr')[0] == pytest.approx(lr[0])
+
+
+def test_a_resumed_run_follows_the_learning_rate_that_it_resumes(tmp_path):
+    """Not that of its own config, which the checkpoint's replaces."""
+    options = dict(param_scheduler=None)
+    make_runner(tmp_path, **options).train()
+    runner = make_runner(tmp_path, epochs=2, resume=True, optimizer=dict(
+        type='SGD', lr=0.02, momentum=0.9), **options)
+    runner.train()
+    assert group(runner)['lr'] == group(runner)['configured_lr'] == 0.01
+    assert logged(runner, 'upstream_lr') == pytest.approx([0.01] * 2)
+
+
+def test_resumed_with_fewer_held_out_batches(tmp_path):
+    held_out = [loader(RandomClips(count), 2) for count in (6, 2)]
+    make_runner(tmp_path, udl=dict(held_out=held_out[0])).train()
+    runner = make_runner(tmp_path, udl=dict(held_out=held_out[1]), epochs=2,
+                         resume=True)
+    runner.train()
+    assert runner.iter == 4
+    assert hook_of(runner)._loader.state_dict() == dict(epoch=2, position=1)

@@ -139,6 +139,18 @@ def test_features_are_those_of_the_ordinary_step(name):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize('tail', [make_tail, RecognizerTail])
+def test_no_cast_without_a_graph_stays_behind(tail, monkeypatch):
+    model, data = prepared(specialize(tsm()))
+    left, clear = [], torch.clear_autocast_cache
+    model.backbone.register_forward_hook(lambda *args: left.append('casts'))
+    monkeypatch.setattr(torch, 'clear_autocast_cache',
+                        lambda: (left.clear(), clear()))
+    with torch.autocast('cpu', torch.bfloat16):
+        tail(model).capture(model, data)
+        assert not left
+
+
 @pytest.mark.parametrize('name', MODELS)
 @pytest.mark.parametrize('order', [1, 2])
 def test_the_whole_recognizer_gives_what_its_tail_gives(name, order):

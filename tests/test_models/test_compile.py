@@ -1,5 +1,6 @@
 """torch.compile of evaluation: one graph, and what runs without it."""
 import copy
+import importlib.util
 import warnings
 
 import pytest
@@ -102,3 +103,17 @@ def test_a_recognizer_is_one_graph():
 
     torch.testing.assert_close(compiled(scores)(), scores(), rtol=1e-4,
                                atol=1e-4)
+
+
+def test_a_torch_that_infers_no_schema_has_no_operators(monkeypatch):
+    """As torch 2.4, which has custom operators."""
+    monkeypatch.delattr(torch.library, 'infer_schema')
+    spec = importlib.util.spec_from_file_location(
+        f'{dispatch.__name__}_of_old', dispatch.__file__)
+    old = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(old)
+
+    def function(z: torch.Tensor) -> torch.Tensor:
+        return z
+
+    assert old.opaque('function_of_old')(function) is function

@@ -8,6 +8,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.runner.checkpoint import load_state_dict
 
 from dsts_mmaction.models import DSTSHead
+from dsts_mmaction.models.specializer import _relative_norm
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import (NUM_CLASSES, build, build_pair, clips, logits,
                             randomize_dsts, samples, slowfast, slowonly,
@@ -120,6 +121,11 @@ def test_logs_how_much_the_module_adds():
     assert losses['dsts_residual'].item() == pytest.approx(
         expected.item(), rel=1e-4)
     assert not losses['dsts_residual'].requires_grad
+
+
+@pytest.mark.parametrize('part', [0.0, 2.0])
+def test_the_residual_of_features_that_are_zero(part):
+    assert _relative_norm(torch.full((3, ), part), torch.zeros(3)) == 0
 
 
 @case

@@ -251,7 +251,7 @@ def test_mistakes_are_one_sentence_and_write_nothing(folder, tmp_path,
     def check(match, *args, **options):
         with pytest.raises((ValueError, OSError), match=match):
             deploy(*args, out, **{**quick, **options})
-        assert not out.exists() or not list(out.iterdir())
+        assert not out.exists()
 
     with pytest.raises(ValueError, match='tsm_deploy.py exists: give --force '
                                          'to replace it, or another --out'):
@@ -275,6 +275,14 @@ def test_mistakes_are_one_sentence_and_write_nothing(folder, tmp_path,
               str(tmp_path / 'empty.txt')})
     check('gives no clips: .*nowhere.txt', str(config), checkpoint,
           cfg_options={'test_dataloader.dataset.ann_file': 'nowhere.txt'})
+    check('gives no clips', str(config), checkpoint, cfg_options={
+        'test_dataloader.dataset.indices': 0,
+        'test_dataloader.sampler.round_up': False})
+    single = {'test_dataloader.dataset.indices': 1}
+    check('gives a single clip, and exporting takes 2 or more', str(config),
+          checkpoint, cfg_options=single, program=True)
+    deploy(str(config), checkpoint, tmp_path / 'single', cfg_options=single,
+           **quick)
     with pytest.raises(ValueError, match='must be a folder, and is a file'):
         deploy(str(config), checkpoint, text, **quick)
     monkeypatch.setattr(exporting, 'PACKAGES', ('onnx_of_no_one',))
@@ -320,6 +328,8 @@ def test_what_fails_half_way_leaves_what_was_there(folder, tmp_path,
     monkeypatch.setattr(torch.export, 'save', fail)
     with pytest.raises(OSError, match='no space left'):
         deploy(str(config), checkpoint, tmp_path, force=True, **quick)
+    with pytest.raises(OSError, match='no space left'):
+        deploy(str(config), checkpoint, tmp_path / 'new' / 'out', **quick)
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
 
 

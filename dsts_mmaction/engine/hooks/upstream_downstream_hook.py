@@ -127,8 +127,6 @@ class UpstreamDownstreamHook(Hook):
                                        self.clip_grad,
                                        self.simulate_classifier)
         checks.check_learner(self.learner, runner)
-        self._configured_lr = upstream_group(
-            runner.optim_wrapper.optimizer)['configured_lr']
         self._schedulers = self._build_schedulers(runner)
         self._statistics = routing_statistics(recognizer)
         self._loader = None
@@ -149,6 +147,7 @@ class UpstreamDownstreamHook(Hook):
         self._runner = runner
         compiled = runner.cfg.get('compile') not in (None, False)
         self._shares = self.learner.tail.shares and not compiled
+        checks.check_sharing(self.learner.recognizer, self._shares)
         if self._shares:
             self.learner.tail.listen(self._receive)
         else:
@@ -276,10 +275,11 @@ class UpstreamDownstreamHook(Hook):
 
     def _schedule(self) -> float:
         """The main learning rate as a multiple of the configured one."""
-        if self._configured_lr == 0:  # lr_mult=0: nothing to follow
-            return 1.0
+        # Both of the group: a resume restores both as they were.
         group = upstream_group(self._runner.optim_wrapper.optimizer)
-        return group['lr'] / self._configured_lr
+        if group['configured_lr'] == 0:  # lr_mult=0: nothing to follow
+            return 1.0
+        return group['lr'] / group['configured_lr']
 
     def _loss_scale(self) -> float:
         scaler = getattr(self._runner.optim_wrapper, 'loss_scaler', None)

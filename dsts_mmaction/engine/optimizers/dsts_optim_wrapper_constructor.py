@@ -3,9 +3,10 @@ from typing import Any, Dict, List, Optional
 
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
+from torch.optim import Optimizer
 
 from ...models.unspecialized import dsts_modules, unspecialized
 from ...utils.callers import calling
@@ -29,8 +30,8 @@ class DSTSOptimWrapperConstructor:
     classifier, and never trains a bare parameter). The DSTS parameters then
     join as groups of their own, marked by ``name``:
 
-    - ``dsts_kernels``: the neurons' kernels and the bottleneck, base learning
-      rate and weight decay;
+    - ``dsts_kernels``: the neurons' kernels, the bottleneck and
+      ``readout.linear``, base learning rate and weight decay;
     - ``dsts_norms``: norm layers, no weight decay;
     - ``dsts_upstream``: synapses and gate logits, no weight decay. Empty if
       the Runner has an UpstreamDownstreamHook, which trains them itself and
@@ -43,7 +44,8 @@ class DSTSOptimWrapperConstructor:
             and ``decay_mult`` for the DSTS groups (default 1).
 
     Raises:
-        ValueError: An unknown option in ``paramwise_cfg.dsts``.
+        ValueError: An unknown option in ``paramwise_cfg.dsts``, or a host
+            constructor that makes several optimizers.
     """
 
     def __init__(self,
@@ -65,9 +67,6 @@ class DSTSOptimWrapperConstructor:
                 type=host,
                 optim_wrapper_cfg=optim_wrapper_cfg,
                 paramwise_cfg=paramwise_cfg))
-        self.base_lr = optim_wrapper_cfg['optimizer'].get('lr')
-        self.base_weight_decay = optim_wrapper_cfg['optimizer'].get(
-            'weight_decay')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of a model."""
@@ -75,8 +74,13 @@ class DSTSOptimWrapperConstructor:
             model = model.module
         with unspecialized(model):
             optim_wrapper = self.host(model)
-        groups = self._dsts_groups(model)
+        if isinstance(optim_wrapper, OptimWrapperDict):
+            raise ValueError(
+                'paramwise_cfg.constructor of DSTSOptimWrapperConstructor '
+                'must make a single OptimWrapper, and '
+                f'{type(self.host).__name__} makes an OptimWrapperDict.')
         optimizer = optim_wrapper.optimizer
+        groups = self._dsts_groups(model, optimizer)
         # The constructor of layer-wise decay names what is in its groups, and
         # torch wants names in all of an optimizer's groups or in none.
         if any('param_names' in group for group in optimizer.param_groups):
@@ -89,7 +93,8 @@ class DSTSOptimWrapperConstructor:
             convert_upstream_group)
         return optim_wrapper
 
-    def _dsts_groups(self, model: nn.Module) -> List[Dict[str, Any]]:
+    def _dsts_groups(self, model: nn.Module,
+                     optimizer: Optimizer) -> List[Dict[str, Any]]:
         groups: Dict[str, List[nn.Parameter]] = dict(
             dsts_kernels=[], dsts_norms=[], **{UPSTREAM_GROUP: []})
         for module in dsts_modules(model):
@@ -98,7 +103,8 @@ class DSTSOptimWrapperConstructor:
                 kind = 'dsts_norms' if parameter.dim() == 1 else 'dsts_kernels'
                 groups[kind].append(parameter)
         named = [
-            self._group(name, [p for p in params if p.requires_grad])
+            self._group(name, [p for p in params if p.requires_grad],
+                        optimizer.defaults)
             for name, params in groups.items()
             if any(p.requires_grad for p in params)
         ]
@@ -108,17 +114,19 @@ class DSTSOptimWrapperConstructor:
                     group['params'] = []
         return named
 
-    def _group(self, name: str,
-               params: List[nn.Parameter]) -> Dict[str, Any]:
+    def _group(self, name: str, params: List[nn.Parameter],
+               defaults: Dict[str, Any]) -> Dict[str, Any]:
         group: Dict[str, Any] = dict(params=params, name=name)
-        if self.base_lr is not None:
-            group['lr'] = self.base_lr * self.lr_mult
+        # Not from the config, which may leave them to the optimizer: AdamW
+        # then decays by 0.01.
+        if defaults.get('lr') is not None:
+            group['lr'] = defaults['lr'] * self.lr_mult
             # What schedulers and --auto-scale-lr start from.
             group['configured_lr'] = group['lr']
-        if self.base_weight_decay is not None:
+        if defaults.get('weight_decay') is not None:
             decays = name == 'dsts_kernels'
             group['weight_decay'] = (
-                self.base_weight_decay * self.decay_mult if decays else 0.0)
+                defaults['weight_decay'] * self.decay_mult if decays else 0.0)
         return group
 
 

@@ -2,8 +2,9 @@
 import math
 from typing import Any, Iterator
 
+from mmaction.models.recognizers import RecognizerOmni
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -86,9 +87,28 @@ def check_runner(runner: Runner) -> None:
     if listed > 1:
         raise ValueError(f'custom_hooks has {_HOOK} {listed} times: list it '
                          'once.')
-    if not isinstance(runner.optim_wrapper, OptimWrapper):
+    # It is an OptimWrapper, too.
+    if isinstance(runner.optim_wrapper, OptimWrapperDict):
         raise ValueError(f'{_HOOK} works with a single OptimWrapper, not '
                          f'with {type(runner.optim_wrapper).__name__}.')
+
+
+def check_sharing(recognizer: nn.Module, shares: bool) -> None:
+    """Check that features can be computed again where they have to be.
+
+    Args:
+        recognizer: The recognizer, not wrapped.
+        shares: Whether they are those of the ordinary training step.
+
+    Raises:
+        ValueError: A recognizer whose batch holds several sources, which
+            would have to be told apart.
+    """
+    if isinstance(recognizer, RecognizerOmni) and not shares:
+        raise ValueError(
+            f'{_HOOK} works with RecognizerOmni only where it shares the '
+            'features of the training step: leave layer out of DSTSHead, '
+            'and compile out of the config.')
 
 
 def check_learner(learner: UpstreamLearner, runner: Runner) -> None:

@@ -35,7 +35,8 @@ class HeldOutLoader:
         Args:
             seed: Of the transforms, where no workers run them.
         """
-        if self.position == len(self.loader):
+        # Beyond the end after a resume with fewer batches than there were.
+        if self.position >= len(self.loader):
             self.epoch += 1
             self.position = 0
             self._iterator = None

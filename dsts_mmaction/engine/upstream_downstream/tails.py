@@ -179,8 +179,15 @@ def _forward(recognizer: nn.Module, data: Dict[str, Any]) -> None:
     args: Tuple = ()
     if isinstance(recognizer, RecognizerOmni):
         args, data = (data, ), {}  # it takes the batch of each source whole
-    with torch.no_grad():
-        functional_call(recognizer, buffers, args, dict(data, mode='loss'))
+    try:
+        with torch.no_grad():
+            functional_call(recognizer, buffers, args,
+                            dict(data, mode='loss'))
+    finally:
+        # Before torch 2.10 or so, an autocast around this keeps casts that
+        # were made without a graph: the simulated gradient of a classifier
+        # that ran here would be zero.
+        torch.clear_autocast_cache()
 
 
 def make_tail(recognizer: nn.Module) -> Tail:

@@ -16,8 +16,9 @@ SAMPLES_PER_NEURON = 4
 #: Channels that oneDNN runs at a time.
 BLOCK = 16
 
-# torch 2.4 brought it; before, graphs break.
-_HAS_OPERATORS = hasattr(torch.library, 'custom_op')
+# torch 2.4 brought custom operators, 2.5 what infers their schemas; before,
+# graphs break.
+_HAS_OPERATORS = hasattr(torch.library, 'infer_schema')
 
 
 def is_compiling() -> bool:
