@@ -16,11 +16,14 @@ help:
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
+# Two at once: most tests run on one core, and those of a file share fixtures.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

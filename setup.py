@@ -42,6 +42,6 @@ setup(
         'lite': ['mmcv-lite>=2.0.0rc4,<2.2.0'],
         # For the ONNX file of tools/deploy.py.
         'deploy': ['onnx', 'onnxscript', 'onnxruntime'],
-        'test': ['pytest', 'hypothesis', 'ruff'],
+        'test': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff'],
     },
 )

@@ -105,20 +105,26 @@ def _to_scores(model: nn.Module, inputs: Tensor) -> None:
 def _dense_flops(module: DSTSModule, clips: Tensor) -> int:
     inner, neurons = module.mid_channels, module.num_neurons
     positions = clips[:, 0].numel()
+    coefficients = inner * module.cosines
+    transform = clips[:, 0, :, 0, 0].numel() * coefficients
     layer = neurons * (12 * inner * inner * positions
-                       + inner * len(clips))  # and the synapse
-    frames = clips[:, 0, :, 0, 0].numel()
-    readout = len(clips) * inner * module.cosines * module.in_channels \
-        + frames * inner * module.cosines
+                       + len(clips) * coefficients)  # and the synapse
+    readout = len(clips) * coefficients * module.in_channels
+    if module.readout.own_weights is not None:
+        readout *= 1 + neurons
     return (module.in_channels * inner * positions
-            + module.num_layers * layer + readout)
+            + module.num_layers * (layer + transform)
+            + readout + transform)
 
 
 def _executed_parameters(module: DSTSModule) -> int:
-    """A neuron's kernels are one set: own and shared ones are added up."""
+    """A neuron's kernels are one set: own and shared ones are added up.
+
+    So are its own map of the readout and the one that neurons share.
+    """
     total = 0
     for name, parameter in module.named_parameters():
-        if 'neurons' not in name:
+        if 'neurons' not in name and name != 'readout.own_weights':
             total += parameter.numel()
     for layer in module.layers:
         per_channel = torch.full((module.num_neurons, module.mid_channels),

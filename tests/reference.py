@@ -68,14 +68,9 @@ def dense_layer(layer, z, noise, temperature, training,
                 choose=straight_through):
     """One layer; returns the features, the scores and the routing."""
     linear, neurons = layer.synapse.linear, layer.neurons
-    pooled = z.mean((2, 3, 4))
-    norm = layer.synapse.norm
-    if training and len(z) > 1:
-        mean, var = pooled.mean(0), pooled.var(0, unbiased=False)
-    else:
-        mean, var = norm.running_mean, norm.running_var
-    pooled = (pooled - mean) / (var + norm.eps).sqrt()
-    scores = pooled @ linear.weight.t() + linear.bias
+    scores = time_course(
+        layer.synapse.time_course, z, training) @ linear.weight.t(
+        ) + linear.bias
     gates = torch.ones(*neurons.spatial_kernels.shape[:2], 2).to(z)
     if training:
         routing = choose(scores, layer.noise_scale * noise.synapse,
@@ -120,18 +115,29 @@ def dense_forward(module: DSTSModule, x, noise=None,
         balance = balance + scores.shape[1] * (
             hard.mean(0) * torch.softmax(scores, 1).mean(0)).sum()
         router_z = router_z + torch.logsumexp(scores, 1).pow(2).mean()
-    out = x + read_out(module.readout, z)[..., None, None, None]
+    out = x + read_out(module.readout, z, routing)[..., None, None, None]
     losses = dict(
         loss_balance=module.balance_loss_weight * balance,
         loss_router_z=module.router_z_loss_weight * router_z)
     return out, losses if training else {}, torch.stack(choices)
 
 
-def read_out(readout, z):
+def read_out(readout, z, routing):
     """What is added to the features, (B, C)."""
+    coefficients = time_course(readout.time_course, z, readout.training)
+    out, gain = coefficients @ readout.linear.weight.t(), 8
+    if readout.own_weights is not None:
+        gain = 4
+        for n, weight in enumerate(readout.own_weights):
+            out = out + routing[:, n:n + 1] * (coefficients @ weight.t())
+    return out * gain / z.shape[1]**0.5
+
+
+def time_course(course, z, training):
+    """Cosine coefficients of the normalised averages, (B, M * K)."""
     frames = z.mean((3, 4))
-    norm = readout.norm
-    if readout.training and len(z) > 1:
+    norm = course.norm
+    if training and len(z) > 1:
         mean = frames.mean((0, 2))
         var = frames.var((0, 2), unbiased=False)
     else:
@@ -140,11 +146,9 @@ def read_out(readout, z):
     length = frames.shape[2]
     cosines = torch.tensor([
         [math.cos(math.pi * k * (t + 0.5) / length) * (2**0.5 if k else 1)
-         if k < length else 0 for k in range(readout.cosines)]
+         if k < length else 0 for k in range(course.cosines)]
         for t in range(length)], dtype=frames.dtype, device=frames.device)
-    coefficients = frames @ cosines / length
-    return coefficients.flatten(1) @ readout.linear.weight.t(
-        ) / frames.shape[1]**0.5
+    return (frames @ cosines / length).flatten(1)
 
 
 class DenseLoss(torch.nn.Module):
@@ -210,13 +214,15 @@ def two_step_function(loss, upstream, downstream, simulated_on, held_out,
 
 
 def randomize(module, seed=None):
-    """Every parameter and statistic random, the last convolution included."""
+    """Every parameter and statistic random, the readout included."""
     generator = torch.Generator().manual_seed(
         torch.seed() % 2**31 if seed is None else seed)
     with torch.no_grad():
         for name, p in module.named_parameters():
             scale = 1.0 if p.dim() < 4 else (2 / p[0, 0].numel() /
                                              p.shape[-3])**0.5
+            if name.startswith('readout'):  # its norm gives it values near 1
+                scale = p.shape[-1]**-0.5
             p.copy_(torch.randn(p.shape, generator=generator) * scale)
         for name, b in module.named_buffers():
             if name.endswith('running_var'):

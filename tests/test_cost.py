@@ -71,11 +71,18 @@ def test_get_flops_of_mmaction2_counts_what_is_executed(name):
 
     plain, special = (build(each) for each in (
         dict(model, cls_head=model['cls_head']['head']), model))
-    # Its trace has choices, not the scores that they came from.
-    scores = sum(m.num_layers * m.num_neurons * m.mid_channels
-                 for m in dsts_modules(special))
-    assert (operations(special) - operations(plain)
-            == cost.executed_flops - scores)
+    frames = {}
+    for module in dsts_modules(special):
+        module.register_forward_pre_hook(
+            lambda module, args: frames.update({module: args[0].shape[2]}))
+    added = operations(special) - operations(plain)
+    # Its trace has choices, not the scores that they came from; but for the
+    # last layer's, by which the readout takes a map.
+    scores = sum(
+        (m.num_layers - 1) * (m.num_neurons + length)
+        * m.mid_channels * m.cosines
+        for m, length in frames.items())
+    assert added == cost.executed_flops - scores
 
 
 def test_get_flops_of_mmaction2_itself(tmp_path):
@@ -108,7 +115,7 @@ def test_one_neuron_of_each_layer_is_executed(gates, shared_kernels):
         Config(dict(model=specialize(tsm(), dsts=each))), (1, 8, 3, 32, 32))
         for each in (options, dict(options, num_neurons=1)))
     # But for the scores of the other neurons and the gates.
-    scores = 2 * (3 - 1) * (8 + 1)
+    scores = 2 * (3 - 1) * (8 * 4 + 1)
     if gates:
         assert cost.executed_parameters < single.stored_parameters + scores
         assert cost.executed_parameters > (

@@ -19,7 +19,7 @@ from dsts_mmaction.deploy.fusing import fuse_conv_bn, fuse_dsts
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.models.dsts.convolutions import (pointwise, spatial,
                                                     temporal)
-from dsts_mmaction.models.dsts.readout import cosine_coefficients
+from dsts_mmaction.models.dsts.time_course import cosine_coefficients
 from dsts_mmaction.utils.configs import view_shape, without_weights
 from tools.bench_iterations import recognizer_as_if_trained
 

@@ -52,6 +52,8 @@ VARIANTS: Dict[str, Variant] = {
         Variant('no_synapses', 'one neuron', dict(num_neurons=1), udl=2),
         Variant('own_kernels', 'no shared kernels',
                 dict(shared_kernels=False), udl=2),
+        Variant('shared_readout', 'one readout for all neurons',
+                dict(specialized_readout=False), udl=2),
         Variant('noise', 'with Gumbel noise', dict(noise_scale=1.0), udl=2),
         Variant('neurons_4', '4 neurons', dict(num_neurons=4), udl=2),
         Variant('neurons_32', '32 neurons', dict(num_neurons=32), udl=2),

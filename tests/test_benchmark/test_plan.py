@@ -108,12 +108,15 @@ def test_flops_count_what_runs(tmp_path, one_thread):
     places = 8 * 2 * 2  # frames, height, width
     pointwise = places * module.in_channels * width
     readout = width * module.cosines * (8 + module.in_channels)
+    own_map = width * module.cosines * module.in_channels
     # A spatial channel has 1x3x3 weights per input channel, a temporal 3.
-    least = pointwise + readout + layers * 3 * places * width**2
-    most = pointwise + readout + layers * 9 * places * width**2
-    routers = layers * width * module.num_neurons
+    least = pointwise + readout + own_map + layers * 3 * places * width**2
+    most = pointwise + readout + own_map + layers * 9 * places * width**2
+    router, transform = (layers * width * module.cosines * each
+                         for each in (1, 8))
+    routers = router * module.num_neurons + transform
     assert least <= flops[1] - flops[0] <= most + routers
     # The control runs both operators of every channel.
     both = pointwise + readout + layers * 12 * places * width**2
-    assert both <= flops[2] - flops[0] <= both + layers * width
+    assert both <= flops[2] - flops[0] <= both + router + transform
     assert all(model.training for model in models)

@@ -65,7 +65,8 @@ def test_host_parameters_get_the_host_s_own_rules(host, kind):
     assert len(dsts) == len(list(next(dsts_modules(special)).parameters()))
     for name, value in dsts.items():
         decays = name.endswith(
-            ('reduce.weight', 'readout.linear.weight', '_kernels', '_kernel'))
+            ('reduce.weight', 'readout.linear.weight', 'own_weights',
+             '_kernels', '_kernel'))
         assert value == (0.1, 0.01 if decays else 0.0), name
 
 

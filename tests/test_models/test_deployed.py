@@ -62,7 +62,8 @@ def check(deployed, module, x):
        options=st.fixed_dictionaries(dict(
            num_neurons=st.integers(1, 6), num_layers=st.integers(1, 3),
            mid_channels=st.integers(1, 6), gates=st.booleans(),
-           shared_kernels=st.booleans())),
+           shared_kernels=st.booleans(),
+           specialized_readout=st.booleans())),
        way=ways)
 def test_features_and_routing_are_those_of_the_module(batch, size, channels,
                                                       kinds, options, way):

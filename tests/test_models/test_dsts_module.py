@@ -30,6 +30,7 @@ shapes = dict(
     temperature=st.sampled_from([0.3, 1.0, 2.5]),
     options=st.fixed_dictionaries(dict(
         gates=st.booleans(), shared_kernels=st.booleans(),
+        specialized_readout=st.booleans(),
         noise_scale=st.sampled_from([0, 0.5, 1]))))
 
 # By neuron, by sample, or as it comes.
@@ -402,6 +403,8 @@ def test_losses_tell_balance_from_collapse():
     (dict(in_channels=0), 'in_channels must be an integer of 1 or more'),
     (dict(gates=1), 'gates must be True or False, got 1'),
     (dict(shared_kernels=None), 'shared_kernels must be True or False'),
+    (dict(specialized_readout=1),
+     'specialized_readout must be True or False, got 1'),
     (dict(noise_scale=-1), 'noise_scale must be a number of 0 or more'),
     (dict(temperature=0), 'temperature must be a number greater than 0, '
      'got 0'),

@@ -73,6 +73,7 @@ class Problem:
     mid_channels=st.integers(1, 5),
     temperature=st.sampled_from([0.5, 1.0, 2.0]),
     shared_kernels=st.booleans(),
+    specialized_readout=st.booleans(),
     noise_scale=st.sampled_from([0, 1]))
 def test_equals_the_reference(order, **options):
     problem = Problem(**options)
@@ -132,7 +133,7 @@ def test_the_step_is_simulated_and_the_second_order_term_is_there():
 
 def test_at_initialisation_only_the_simulated_step_gives_a_gradient():
     problem = Problem()
-    torch.nn.init.zeros_(problem.module.readout.linear.weight)
+    problem.module.readout.reset_parameters()
     problem.module.balance_loss_weight = 0.0
     problem.module.router_z_loss_weight = 0.0
     _, reference = problem.reference(2)

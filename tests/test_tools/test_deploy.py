@@ -55,9 +55,9 @@ def spread_routing(model, clips):
     """Statistics of these clips for the synapses: routing then differs."""
 
     def adapt(synapse, args):
-        pooled = args[0].mean(dim=(2, 3, 4))
-        synapse.norm.running_mean.copy_(pooled.mean(0))
-        synapse.norm.running_var.copy_(pooled.var(0))
+        frames, norm = args[0].mean(dim=(3, 4)), synapse.time_course.norm
+        norm.running_mean.copy_(frames.mean((0, 2)))
+        norm.running_var.copy_(frames.var((0, 2)))
 
     hooks = [module.register_forward_pre_hook(adapt)
              for module in model.modules() if isinstance(module, Synapse)]

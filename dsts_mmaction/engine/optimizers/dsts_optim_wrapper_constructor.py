@@ -30,8 +30,8 @@ class DSTSOptimWrapperConstructor:
     classifier, and never trains a bare parameter). The DSTS parameters then
     join as groups of their own, marked by ``name``:
 
-    - ``dsts_kernels``: the neurons' kernels, the bottleneck and
-      ``readout.linear``, base learning rate and weight decay;
+    - ``dsts_kernels``: the neurons' kernels, the bottleneck and the
+      readout, base learning rate and weight decay;
     - ``dsts_norms``: norm layers, no weight decay;
     - ``dsts_upstream``: synapses and gate logits, no weight decay. Empty if
       the Runner has an UpstreamDownstreamHook, which trains them itself and

@@ -7,7 +7,6 @@ behind them), the shared kernels into each neuron's own, and the kernels that
 the gates did not choose go away. Source: ours.
 """
 import contextlib
-import math
 from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
 import torch
@@ -15,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from .averages import wide_dtype
 from .convolutions import pointwise, spatial_by_frame, temporal
 from .dispatch import (opaque, padded, run_by_neuron, run_by_sample,
                        runs_by_neuron, take_of_neurons, take_rows)
 from .layer import DSTSLayer, LayerOutput
 from .module import DSTSModule, DSTSOutput
-from .readout import Readout, cosine_coefficients
+from .readout import of_selected
+from .time_course import TimeCourse, cosine_coefficients, wide_dtype
 
 
 class DeployedLayer(nn.Module):
@@ -34,14 +33,17 @@ class DeployedLayer(nn.Module):
     Args:
         channels: Channels M, in and out.
         num_neurons: Number N of neurons.
+        cosines: Coefficients K that the synapse sees.
         gates: Whether a channel is either spatial or temporal. Without, it
             is the sum of both.
     """
 
-    def __init__(self, channels: int, num_neurons: int, gates: bool) -> None:
+    def __init__(self, channels: int, num_neurons: int, cosines: int,
+                 gates: bool) -> None:
         super().__init__()
+        self.cosines = cosines
         self.gates = gates
-        self.synapse = nn.Linear(channels, num_neurons)
+        self.synapse = nn.Linear(channels * cosines, num_neurons)
         # How many there are of each kind is known from a state dict only.
         self.register_buffer(
             'spatial_kernels', torch.zeros(num_neurons, 0, channels, 3, 3))
@@ -83,8 +85,8 @@ class DeployedLayer(nn.Module):
         weight, bias = self.synapse.weight, self.synapse.bias
         dtype = wide_dtype(weight.dtype)
         with _without_autocast(z, batched):
-            pooled = z.mean(dim=(2, 3, 4), dtype=dtype)
-            return F.linear(pooled, weight.to(dtype), bias.to(dtype))
+            return F.linear(_coefficients(z, self.cosines, dtype),
+                            weight.to(dtype), bias.to(dtype))
 
     def _run_batched(self, z: Tensor, index: Tensor) -> Tensor:
         """The same without a loop or a shape that depends on values.
@@ -117,6 +119,38 @@ class DeployedLayer(nn.Module):
             self._spatial_counts = (self.places < limit).sum(1).tolist()
 
 
+class DeployedReadout(nn.Module):
+    """The readout, its shared map added to each neuron's own.
+
+    Args:
+        mid_channels: Channels M of the layers.
+        out_channels: Channels C of the features.
+        cosines: Coefficients K of the time course.
+        num_maps: One for each neuron of the last layer, or 1 for all.
+    """
+
+    def __init__(self, mid_channels: int, out_channels: int, cosines: int,
+                 num_maps: int) -> None:
+        super().__init__()
+        self.cosines = cosines
+        self.weights = nn.Parameter(
+            torch.empty(num_maps, out_channels, mid_channels * cosines))
+        self.biases = nn.Parameter(torch.empty(num_maps, out_channels))
+
+    def forward(self, z: Tensor, index: Tensor, batched: bool) -> Tensor:
+        """What is added, (B, C), float32 or wider as by :class:`Readout`.
+
+        Under autocast, not if ``batched``.
+        """
+        dtype = wide_dtype(self.weights.dtype)
+        weights, biases = self.weights.to(dtype), self.biases.to(dtype)
+        with _without_autocast(z, batched):
+            coefficients = _coefficients(z, self.cosines, dtype)
+            if len(weights) == 1:
+                return F.linear(coefficients, weights[0], biases[0])
+            return of_selected(coefficients, weights, index) + biases[index]
+
+
 class DeployedDSTSModule(nn.Module):
     """What :func:`fuse` makes of a :class:`DSTSModule`; called the same way.
 
@@ -127,8 +161,9 @@ class DeployedDSTSModule(nn.Module):
         num_neurons: Neurons N in each layer.
         num_layers: Layers L.
         mid_channels: Inner channels M.
-        cosines: Coefficients K of the readout.
+        cosines: Coefficients K that synapses and readout see.
         gates: Whether the neurons have gates.
+        specialized_readout: Whether the readout has a map for each neuron.
 
     Attributes:
         batched: Whether the samples of a batch run in batched matrix
@@ -138,7 +173,8 @@ class DeployedDSTSModule(nn.Module):
     """
 
     def __init__(self, in_channels: int, num_neurons: int, num_layers: int,
-                 mid_channels: int, cosines: int, gates: bool) -> None:
+                 mid_channels: int, cosines: int, gates: bool,
+                 specialized_readout: bool) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.num_neurons = num_neurons
@@ -146,12 +182,15 @@ class DeployedDSTSModule(nn.Module):
         self.mid_channels = mid_channels
         self.cosines = cosines
         self.gates = gates
+        self.specialized_readout = specialized_readout
         self.batched = False
         self.reduce = nn.Conv2d(in_channels, mid_channels, 1)
         self.layers = nn.ModuleList(
-            DeployedLayer(mid_channels, num_neurons, gates)
+            DeployedLayer(mid_channels, num_neurons, cosines, gates)
             for _ in range(num_layers))
-        self.readout = nn.Linear(mid_channels * cosines, in_channels)
+        self.readout = DeployedReadout(
+            mid_channels, in_channels, cosines,
+            num_neurons if specialized_readout else 1)
         self.requires_grad_(False)
         self.eval()
 
@@ -159,7 +198,8 @@ class DeployedDSTSModule(nn.Module):
     def like(cls, module: DSTSModule) -> 'DeployedDSTSModule':
         """The form, without weights, that ``module`` is fused into."""
         return cls(module.in_channels, module.num_neurons, module.num_layers,
-                   module.mid_channels, module.cosines, module.gates)
+                   module.mid_channels, module.cosines, module.gates,
+                   module.specialized_readout)
 
     def forward(self, x: Tensor) -> DSTSOutput:
         """Specialize a feature map.
@@ -184,24 +224,11 @@ class DeployedDSTSModule(nn.Module):
                    inplace=True)
         choices = []
         for layer in self.layers:
-            z, _, index = layer(z, self.batched)
+            z, _, index, _ = layer(z, self.batched)
             choices.append(index)
-        residual = self._read_out(z).to(x.dtype)
+        residual = self.readout(z, index, self.batched).to(x.dtype)
         return DSTSOutput(x + residual[:, :, None, None, None], {},
                           torch.stack(choices))
-
-    def _read_out(self, z: Tensor) -> Tensor:
-        """What is added, (B, C), float32 or wider as by :class:`Readout`.
-
-        Under autocast, not if ``batched``.
-        """
-        weight, bias = self.readout.weight, self.readout.bias
-        dtype = wide_dtype(weight.dtype)
-        with _without_autocast(z, self.batched):
-            coefficients = cosine_coefficients(
-                z.mean(dim=(3, 4), dtype=dtype), self.cosines)
-            return F.linear(coefficients.flatten(1), weight.to(dtype),
-                            bias.to(dtype))
 
     def reset_parameters(self) -> None:
         """There is nothing to begin with: a state dict has to be loaded."""
@@ -222,7 +249,14 @@ class DeployedDSTSModule(nn.Module):
                 f'num_neurons={self.num_neurons}, '
                 f'num_layers={self.num_layers}, '
                 f'mid_channels={self.mid_channels}, '
-                f'cosines={self.cosines}, gates={self.gates}')
+                f'cosines={self.cosines}, gates={self.gates}, '
+                f'specialized_readout={self.specialized_readout}')
+
+
+def _coefficients(z: Tensor, cosines: int, dtype: torch.dtype) -> Tensor:
+    """Of features (B, M, T, H, W), without a norm, (B, M * K)."""
+    return cosine_coefficients(
+        z.mean(dim=(3, 4), dtype=dtype), cosines).flatten(1)
 
 
 def _without_autocast(z: Tensor, traced: bool) -> ContextManager:
@@ -250,33 +284,42 @@ def fuse(module: DSTSModule) -> DeployedDSTSModule:
     deployed = DeployedDSTSModule.like(module).to(weight)
     deployed.load_state_dict({
         **_named('reduce', *_fold_norm(weight, module.reduce_norm)),
-        **_named('readout', *_fuse_readout(module.readout)),
+        **_fuse_readout(module),
         **{f'layers.{i}.{name}': value
            for i, layer in enumerate(module.layers)
            for name, value in _fuse_layer(layer).items()}})
     return deployed
 
 
-def _fuse_readout(readout: Readout) -> Tuple[Tensor, Tensor]:
-    """Weight and bias, in float64, with the norm and the division."""
-    norm = readout.norm
+def _fuse_readout(module: DSTSModule) -> Dict[str, Tensor]:
+    readout = module.readout
+    weights = readout.linear.weight.double().unsqueeze(0)
+    if readout.own_weights is not None:
+        weights = weights + readout.own_weights.double()
+    # A single neuron has no own map, nor have neurons that only share one.
+    count = module.num_neurons if module.specialized_readout else 1
+    weights, biases = _fold_time_course(
+        weights.expand(count, -1, -1) * readout.gain, readout.time_course)
+    return {'readout.weights': weights, 'readout.biases': biases}
+
+
+def _fold_time_course(weight: Tensor, time_course: TimeCourse
+                      ) -> Tuple[Tensor, Tensor]:
+    """Weight (..., M * K) and bias, in float64, with the norm before them."""
+    norm = time_course.norm
     scale = (norm.running_var.double() + norm.eps).rsqrt()
-    weight = readout.linear.weight.double().unflatten(
-        1, (-1, readout.cosines)) / math.sqrt(norm.num_features)
+    weight = weight.double().unflatten(-1, (-1, time_course.cosines))
     weight = weight * scale[:, None]
     # Of a constant, only the first coefficient is not zero.
-    bias = -weight[:, :, 0] @ norm.running_mean.double()
-    return weight.flatten(1), bias
+    bias = -weight[..., 0] @ norm.running_mean.double()
+    return weight.flatten(-2), bias
 
 
 def _fuse_layer(layer: DSTSLayer) -> Dict[str, Tensor]:
     neurons, synapse = layer.neurons, layer.synapse
-    # linear((z - mean) / std)
-    scale = (synapse.norm.running_var.double() + synapse.norm.eps).rsqrt()
-    weight = synapse.linear.weight.double() * scale
-    bias = synapse.linear.bias.double() - (
-        weight @ synapse.norm.running_mean.double())
-    state = _named('synapse', weight, bias)
+    weight, bias = _fold_time_course(synapse.linear.weight,
+                                     synapse.time_course)
+    state = _named('synapse', weight, bias + synapse.linear.bias.double())
 
     is_spatial = None
     if neurons.gate_logits is not None:

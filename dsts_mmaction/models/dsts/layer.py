@@ -27,10 +27,13 @@ class LayerOutput(NamedTuple):
         features: Shape (B, M, T, H, W).
         scores: Noise-free router scores, shape (B, N).
         index: Selected neurons, shape (B,), int64.
+        routing: The same as straight-through one-hot, shape (B, N), in
+            training.
     """
     features: Tensor
     scores: Tensor
     index: Tensor
+    routing: Optional[Tensor] = None
 
 
 class DSTSLayer(nn.Module):
@@ -41,19 +44,20 @@ class DSTSLayer(nn.Module):
     Args:
         channels: Channels M, in and out.
         num_neurons: Number N of specialized neurons.
+        cosines: Coefficients K that the synapse sees.
         temperature: Temperature of synapse and gates.
         gates: Whether the neurons' channels have gates.
         shared_kernels: Whether neurons share a part of their kernels.
         noise_scale: Scale of the Gumbel noise of synapse and gates.
     """
 
-    def __init__(self, channels: int, num_neurons: int, temperature: float,
-                 gates: bool, shared_kernels: bool,
+    def __init__(self, channels: int, num_neurons: int, cosines: int,
+                 temperature: float, gates: bool, shared_kernels: bool,
                  noise_scale: float) -> None:
         super().__init__()
         self.temperature = temperature
         self.noise_scale = noise_scale
-        self.synapse = Synapse(channels, num_neurons)
+        self.synapse = Synapse(channels, num_neurons, cosines)
         self.neurons = SpecializedNeurons(channels, num_neurons, temperature,
                                           gates, shared_kernels)
         self.norm = nn.BatchNorm3d(channels)
@@ -66,7 +70,7 @@ class DSTSLayer(nn.Module):
             z: Features.
             noise: Gumbel noise; required in training, unused in evaluation.
         """
-        scores = self.synapse(z)
+        scores, routing = self.synapse(z), None
         if self.training:
             synapse_noise, gate_noise = (
                 part if part is None else self.noise_scale * part
@@ -78,4 +82,4 @@ class DSTSLayer(nn.Module):
             index = scores.argmax(dim=1)
             out = self.neurons.dispatch(z, index)
         out = F.relu(self.norm(out), inplace=True)
-        return LayerOutput(z + out, scores, index)
+        return LayerOutput(z + out, scores, index, routing)

@@ -5,10 +5,11 @@ Recognition <https://arxiv.org/abs/2209.01425>`_, T. Li et al., ECCV 2022::
 
     z_0 = ReLU(BN(conv_{C->M}(x)))                            bottleneck
     z_l = z_{l-1} + ReLU(BN_l(sum_n y_n neuron_n(z_{l-1})))   l = 1..L
-    out = x + readout(z_L)                                    starts as x
+    out = x + readout(z_L, y_L)                               starts as x
 
 ``y`` is the one-hot choice of the layer's synapse. The readout gives one
-vector for each sample, from how the layers' result changes over time. The
+vector for each sample, from how the layers' result changes over time, by a map
+that the neurons of the last layer share and one of the chosen neuron. The
 paper's are the idea of specialized neurons, each active for a subset of
 similar samples, and of neurons that learn to be spatial or temporal. The
 bottleneck, the shortcuts, the norms, the part of the kernels that neurons
@@ -57,13 +58,15 @@ class DSTSModule(nn.Module):
         num_layers: Layers L; a sample takes one of N**L paths.
         mid_channels: Inner channels M. Defaults to a quarter of
             ``in_channels``, at least 16 and at most 256.
-        cosines: Coefficients K of the cosine transform over time that the
-            readout sees; with 1, it is the average.
+        cosines: Coefficients K of the cosine transform over time that
+            synapses and readout see; with 1, it is the average.
         temperature: Temperature of the Gumbel-softmax of synapses and gates.
         gates: Whether every channel of a neuron learns to be spatial or
             temporal. Without, it is both, at the cost of two operators.
         shared_kernels: Whether the neurons of a layer share a part of their
             kernels, as if beside them one more neuron always fired.
+        specialized_readout: Whether the neurons of the last layer have maps
+            of their own in the readout, beside the one they share.
         noise_scale: Scale of the Gumbel noise that is added to router scores
             and gate logits in training; with 0, both choose without noise.
         balance_loss_weight: Weight of the balance loss, summed over layers.
@@ -82,6 +85,7 @@ class DSTSModule(nn.Module):
                  temperature: float = 1.0,
                  gates: bool = True,
                  shared_kernels: bool = True,
+                 specialized_readout: bool = True,
                  noise_scale: float = 0.0,
                  balance_loss_weight: float = 0.01,
                  router_z_loss_weight: float = 0.001) -> None:
@@ -97,7 +101,8 @@ class DSTSModule(nn.Module):
             raise ValueError('temperature must be a number greater than 0, '
                              f'got {temperature!r}.')
         for name, flag in (('gates', gates),
-                           ('shared_kernels', shared_kernels)):
+                           ('shared_kernels', shared_kernels),
+                           ('specialized_readout', specialized_readout)):
             if not isinstance(flag, bool):
                 raise ValueError(f'{name} must be True or False, '
                                  f'got {flag!r}.')
@@ -116,6 +121,7 @@ class DSTSModule(nn.Module):
         self.temperature = temperature
         self.gates = gates
         self.shared_kernels = shared_kernels
+        self.specialized_readout = specialized_readout
         self.noise_scale = noise_scale
         self.balance_loss_weight = balance_loss_weight
         self.router_z_loss_weight = router_z_loss_weight
@@ -123,10 +129,12 @@ class DSTSModule(nn.Module):
         self.reduce = nn.Conv2d(in_channels, mid_channels, 1, bias=False)
         self.reduce_norm = nn.BatchNorm3d(mid_channels)
         self.layers = nn.ModuleList(
-            DSTSLayer(mid_channels, num_neurons, temperature, gates,
+            DSTSLayer(mid_channels, num_neurons, cosines, temperature, gates,
                       shared_kernels, noise_scale)
             for _ in range(num_layers))
-        self.readout = Readout(mid_channels, in_channels, cosines)
+        self.readout = Readout(
+            mid_channels, in_channels, cosines,
+            num_neurons if specialized_readout else 1)
 
     def reset_parameters(self) -> None:
         """Initialise every parameter anew; the module is the identity."""
@@ -159,11 +167,11 @@ class DSTSModule(nn.Module):
                    inplace=True)
         choices, losses = [], {}
         for layer, layer_noise in zip(self.layers, noise):
-            z, scores, index = layer(z, layer_noise)
+            z, scores, index, routing = layer(z, layer_noise)
             choices.append(index)
             if self.training:
                 self._add_losses(losses, scores, index)
-        residual = self.readout(z).to(x.dtype)
+        residual = self.readout(z, index, routing).to(x.dtype)
         features = x + residual[:, :, None, None, None]
         return DSTSOutput(features, losses, torch.stack(choices))
 
@@ -207,6 +215,7 @@ class DSTSModule(nn.Module):
                 f'cosines={self.cosines}, '
                 f'temperature={self.temperature}, gates={self.gates}, '
                 f'shared_kernels={self.shared_kernels}, '
+                f'specialized_readout={self.specialized_readout}, '
                 f'noise_scale={self.noise_scale}')
 
     def _add_losses(self, losses: Dict[str, Tensor], scores: Tensor,

@@ -1,79 +1,96 @@
 """What the DSTS module adds to the features: one vector for each sample.
 
-Classes that differ in a direction or a count show the same over the clip as a
-whole, in another order. Kernels of three frames and an average lose that order
-unless the backbone has it already; so the layers' result is read out by the
-cosine transform of its time course. Source: ours.
+Source: ours.
 """
 import math
+from typing import Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .averages import normalize, wide_dtype
+from .time_course import TimeCourse, wide_dtype
 
-
-def cosine_coefficients(x: Tensor, count: int) -> Tensor:
-    """First coefficients of the cosine transform (DCT-II) over time.
-
-    The first is the average; the second tells early from late, and so on.
-    White noise gives all of them the same variance.
-
-    Args:
-        x: Shape (..., T), floating point.
-        count: Number K of coefficients; from T on they are 0.
-
-    Returns:
-        Shape (..., K).
-    """
-    length = x.shape[-1]
-    like = dict(device=x.device, dtype=x.dtype)
-    frames = torch.arange(length, **like) + 0.5
-    order = torch.arange(count, **like)
-    cosines = torch.cos(math.pi / length * frames[:, None] * order)
-    # 1 for the average, the root of 2 for others, 0 for those beyond T.
-    scale = torch.sqrt(1 + (order > 0).to(x.dtype)) * (order < length)
-    return x @ (cosines * scale / length)
+# How fast the readout learns (ours).
+GAIN = 8.0
 
 
 class Readout(nn.Module):
-    """Averages over space, normalises, transforms over time and maps.
+    """A map of the features' time course, zero at the start.
 
-    ``linear(coefficients(BN(mean_HW(z)))) / sqrt(M)``, zero at the start.
-    What one pixel or frame says is small in an average, and differs little
-    from sample to sample: without the norm, training has to grow the map
-    first. And without the division, a step of Adam would move the output by
-    M times the learning rate and more (docs/what_we_tried.md).
+    ``(shared + sum_n y_n own_n)(time course) * gain``: the neurons of the
+    last layer share a map, and each has one of its own, which tells apart what
+    resembles each other enough to choose that neuron. The gain sets how fast
+    the module leaves the identity (docs/what_we_tried.md). It falls with
+    sqrt(M), as a step of the optimizer moves the output further the more
+    channels there are, and is half as large where two maps are added up: a
+    step then goes as far with one map as with two.
 
     Args:
         mid_channels: Channels M of the layers.
         out_channels: Channels C of the features.
-        cosines: Coefficients K of the cosine transform.
+        cosines: Coefficients K of the time course.
+        num_neurons: Neurons N that have a map of their own; 1 for none, as a
+            single one's would be the shared one.
     """
 
-    def __init__(self, mid_channels: int, out_channels: int,
-                 cosines: int) -> None:
+    def __init__(self, mid_channels: int, out_channels: int, cosines: int,
+                 num_neurons: int = 1) -> None:
         super().__init__()
-        self.cosines = cosines
-        self.norm = nn.BatchNorm1d(mid_channels, affine=False)
+        self.time_course = TimeCourse(mid_channels, cosines)
         self.linear = nn.Linear(mid_channels * cosines, out_channels,
                                 bias=False)
+        self.register_parameter('own_weights', nn.Parameter(torch.empty(
+            num_neurons, out_channels, mid_channels * cosines))
+            if num_neurons > 1 else None)
+        self.gain = GAIN / math.sqrt(mid_channels) / (
+            1 if self.own_weights is None else 2)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Nothing is added."""
         nn.init.zeros_(self.linear.weight)
+        if self.own_weights is not None:
+            nn.init.zeros_(self.own_weights)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, index: Tensor,
+                routing: Optional[Tensor] = None) -> Tensor:
         """Features (B, M, T, H, W) to what is added, (B, C).
 
-        It is float32 or wider, also under autocast.
+        Args:
+            z: What the layers give.
+            index: Neurons that the last layer selected, shape (B,), int64.
+            routing: The same as straight-through one-hot, shape (B, N), for
+                its gradient; in training.
+
+        Returns:
+            float32 or wider, also under autocast.
         """
-        weight = self.linear.weight
+        weight, own = self.linear.weight, self.own_weights
         dtype = wide_dtype(weight.dtype)
         with torch.autocast(z.device.type, enabled=False):
-            frames = normalize(z.mean(dim=(3, 4), dtype=dtype), self.norm)
-            coefficients = cosine_coefficients(frames, self.cosines)
-            return F.linear(coefficients.flatten(1), weight.to(dtype)
-                            ) / math.sqrt(z.shape[1])
+            coefficients = self.time_course(z)
+            out = F.linear(coefficients, weight.to(dtype))
+            if own is not None and routing is None:
+                out = out + of_selected(coefficients, own.to(dtype), index)
+            elif own is not None:
+                # All maps, for the gradient of every score: they are small
+                # beside a layer's convolution.
+                each = F.linear(coefficients, own.to(dtype).flatten(0, 1))
+                each = each.unflatten(1, (len(own), -1))
+                out = out + (routing.to(dtype).unsqueeze(2) * each).sum(1)
+            return out * self.gain
+
+
+def of_selected(x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
+    """``weights[index[b]] @ x[b]`` for each sample b.
+
+    Args:
+        x: Shape (B, D).
+        weights: Shape (N, C, D).
+        index: Shape (B,), int64.
+
+    Returns:
+        Shape (B, C).
+    """
+    return torch.bmm(weights[index], x.unsqueeze(2)).squeeze(2)

@@ -1,7 +1,7 @@
 """Synapse mechanism: which specialized neuron fires for a sample.
 
 Idea from the DSTS paper (arXiv 2209.01425); the form, a linear map of the
-averaged and normalised features, is ours.
+features' normalised time course, is ours.
 """
 import math
 
@@ -9,34 +9,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .averages import normalize, wide_dtype
+from .time_course import TimeCourse, wide_dtype
 
 
 class Synapse(nn.Module):
     """Relevance scores of N neurons for each sample.
 
-    Averages of positive features differ little from sample to sample. They
-    are batch-normalised before they are scored (running statistics in
-    evaluation), which spreads random initial scores to a standard deviation
-    of 1: similar samples share a neuron from the first step. With one sample
-    per process and step, the statistics never move from 0 and 1, and initial
-    scores differ little.
+    Random initial scores have a standard deviation of nearly 1 over samples,
+    as the time course is normalised: similar samples share a neuron from the
+    first step.
 
     Args:
         channels: Channels M of the features.
         num_neurons: Number N of neurons to score.
+        cosines: Coefficients K of the time course.
     """
 
-    def __init__(self, channels: int, num_neurons: int) -> None:
+    def __init__(self, channels: int, num_neurons: int, cosines: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(channels, affine=False)
-        self.linear = nn.Linear(channels, num_neurons)
+        self.time_course = TimeCourse(channels, cosines)
+        self.linear = nn.Linear(channels * cosines, num_neurons)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initial scores have a standard deviation of 1."""
-        nn.init.normal_(
-            self.linear.weight, std=1 / math.sqrt(self.linear.in_features))
+        """Initial scores have a standard deviation of nearly 1."""
+        channels = self.time_course.norm.num_features
+        nn.init.normal_(self.linear.weight, std=1 / math.sqrt(channels))
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -48,5 +46,5 @@ class Synapse(nn.Module):
         weight, bias = self.linear.weight, self.linear.bias
         dtype = wide_dtype(weight.dtype)
         with torch.autocast(z.device.type, enabled=False):
-            pooled = normalize(z.mean(dim=(2, 3, 4), dtype=dtype), self.norm)
-            return F.linear(pooled, weight.to(dtype), bias.to(dtype))
+            return F.linear(self.time_course(z), weight.to(dtype),
+                            bias.to(dtype))
