@@ -16,8 +16,8 @@ help:
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
-# Two at once: most tests run on one core, and those of a file share fixtures.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two at once, each on one core; those of a file share fixtures.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: $(STAMP)
 	$(PYTEST) -m 'not slow'
