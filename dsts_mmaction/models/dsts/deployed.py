@@ -143,12 +143,13 @@ class DeployedReadout(nn.Module):
         Under autocast, not if ``batched``.
         """
         dtype = wide_dtype(self.weights.dtype)
-        weights, biases = self.weights.to(dtype), self.biases.to(dtype)
         with _without_autocast(z, batched):
             coefficients = _coefficients(z, self.cosines, dtype)
-            if len(weights) == 1:
-                return F.linear(coefficients, weights[0], biases[0])
-            return of_selected(coefficients, weights, index) + biases[index]
+            if len(self.weights) == 1:
+                return F.linear(coefficients, self.weights[0].to(dtype),
+                                self.biases[0].to(dtype))
+            return (of_selected(coefficients, self.weights, index)
+                    + self.biases[index].to(dtype))
 
 
 class DeployedDSTSModule(nn.Module):
@@ -296,10 +297,8 @@ def _fuse_readout(module: DSTSModule) -> Dict[str, Tensor]:
     weights = readout.linear.weight.double().unsqueeze(0)
     if readout.own_weights is not None:
         weights = weights + readout.own_weights.double()
-    # A single neuron has no own map, nor have neurons that only share one.
-    count = module.num_neurons if module.specialized_readout else 1
-    weights, biases = _fold_time_course(
-        weights.expand(count, -1, -1) * readout.gain, readout.time_course)
+    weights, biases = _fold_time_course(weights * readout.gain,
+                                        readout.time_course)
     return {'readout.weights': weights, 'readout.biases': biases}
 
 

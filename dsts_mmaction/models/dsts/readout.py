@@ -72,7 +72,7 @@ class Readout(nn.Module):
             coefficients = self.time_course(z)
             out = F.linear(coefficients, weight.to(dtype))
             if own is not None and routing is None:
-                out = out + of_selected(coefficients, own.to(dtype), index)
+                out = out + of_selected(coefficients, own, index)
             elif own is not None:
                 # All maps, for the gradient of every score: they are small
                 # beside a layer's convolution.
@@ -87,10 +87,10 @@ def of_selected(x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
 
     Args:
         x: Shape (B, D).
-        weights: Shape (N, C, D).
+        weights: Shape (N, C, D), of any dtype.
         index: Shape (B,), int64.
 
     Returns:
-        Shape (B, C).
+        Shape (B, C), dtype of ``x``.
     """
-    return torch.bmm(weights[index], x.unsqueeze(2)).squeeze(2)
+    return torch.bmm(weights[index].to(x.dtype), x.unsqueeze(2)).squeeze(2)
