@@ -26,7 +26,7 @@ from rich.table import Table
 from .datasets import (SynthDiveConfig, class_names, draw_contact_sheet,
                        write_dataset)
 from .separated_pair import counts, draw_separated_pair, separated_pair
-from .utils.atomic import write_atomically, write_json
+from .utils.atomic import write_json, write_text
 from .utils.markdown import markdown_table
 from .utils.processes import end_process, training_environment
 from .utils.reporter import Reporter
@@ -131,7 +131,7 @@ def check_settings(work_dir: str, settings: Dict[str, Any]) -> None:
                 'choose another --work-dir or remove this one.')
         return
     os.makedirs(work_dir, exist_ok=True)
-    _write_text(path, json.dumps(settings, indent=2) + '\n')
+    write_text(path, json.dumps(settings, indent=2) + '\n')
 
 
 def run_step(command: List[str],
@@ -228,7 +228,7 @@ def run_demo(root: str,
     ]
     rows = result_rows(results)
     report = os.path.join(work_dir, 'results.md')
-    _write_text(report, markdown_table(rows))
+    write_text(report, markdown_table(rows))
     console.print(rich_table(rows))
     console.print(f'Also in {report}', highlight=False)
     picture = os.path.join(work_dir, 'separated_pair.png')
@@ -350,8 +350,3 @@ def _count_parameters(cfg: Any) -> int:
     register_all_modules()
     model = MODELS.build(cfg.model)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def _write_text(path: str, text: str) -> None:
-    with write_atomically(path) as file:
-        file.write(text)

@@ -7,7 +7,7 @@ from dsts_mmaction.benchmark.published import (merge, published_markdown,
                                                read_published,
                                                write_published)
 from dsts_mmaction.benchmark.report import read_results, write_report
-from dsts_mmaction.utils.atomic import write_atomically
+from dsts_mmaction.utils.atomic import write_text
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs' / 'benchmarks.json'
 
@@ -47,8 +47,7 @@ def write_docs(path: Path) -> None:
     """Write the Markdown of published numbers."""
     if not path.exists():
         raise ValueError(f'{path} is missing.')
-    with write_atomically(path.with_suffix('.md')) as file:
-        file.write(published_markdown(path))
+    write_text(path.with_suffix('.md'), published_markdown(path))
 
 
 def main() -> None:

@@ -1,23 +1,23 @@
 """Screen DSTS options on a small TSM, in minutes and on folds of subjects.
 
 A TSM of three residual blocks on 8 gray frames of 36x36, clips kept in
-memory: an epoch of 1,500 clips takes about five seconds on one CPU core. It
-sorts out ideas; what it finds has to be confirmed on a recognizer of
-MMAction2 by tools/benchmark.py.
+memory: an epoch of 1,500 clips takes half a minute on one CPU core, five
+seconds on one that computes in bfloat16. It sorts out ideas; what it finds has
+to be confirmed on a recognizer of MMAction2 by tools/benchmark.py.
 
 For each fold, the plain network is trained from scratch on all subjects but
 those of the fold. Every variant goes on from its weights, for the same
 epochs with the same clips, crops and frames, and is tested on the fold.
 Results are kept in OUT/results.jsonl and not computed again; the table shows
-means over folds and paired differences to the first variant.
+means over folds and paired differences to the first variant. A directory
+holds runs of the same settings only.
 """
 import argparse
-import json
 import math
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Dict, Iterator, List
 
 import decord
 import numpy as np
@@ -30,10 +30,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.benchmark.data_lists import split_fold  # noqa: E402
+from dsts_mmaction.benchmark.run_log import RunLog  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
     BATCH, LR, Clips, SmallTSM, build, evaluate, read_variants, train)
 from dsts_mmaction.benchmark.statistics import (  # noqa: E402
-    paired_difference, spread)
+    Run, paired_difference, spread)
 from dsts_mmaction.benchmark.variants import Variant  # noqa: E402
 from dsts_mmaction.utils.annotation_lists import read_list  # noqa: E402
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
@@ -47,8 +48,9 @@ def read_videos(data_root: Path, lines: List[str]) -> Iterator[np.ndarray]:
 
 
 def run(args: argparse.Namespace, variants: List[Variant],
-        runs: Dict[str, List[Dict[str, Any]]]) -> None:
-    """Compute what ``runs`` lacks, and append it to the results."""
+        log: RunLog) -> None:
+    """Compute what ``log`` lacks, and append it."""
+    done = {(row['variant'], row['seed']) for row in log.rows}
     lines = [line for name in args.lists
              for line in read_list(str(args.data_root / name))]
     clips = Clips(read_videos(args.data_root, lines),
@@ -69,28 +71,37 @@ def run(args: argparse.Namespace, variants: List[Variant],
         else:
             torch.manual_seed(fold)
             plain = SmallTSM(num_classes, shifts=args.shifts)
-            train(plain, clips, fitted, args.epochs, LR, fold)
+            train(plain, clips, fitted, args.epochs, LR, fold, amp=args.amp)
             with write_atomically(weights, 'wb') as file:
                 torch.save(plain.state_dict(), file)
         for variant in variants:
-            if any(r['seed'] == fold for r in runs[variant.name]):
+            if (variant.name, fold) in done:
                 continue
             torch.manual_seed(fold)
             network = build(num_classes, variant, args.shifts)
             network.load_state_dict(plain.state_dict(), strict=False)
             loss = train(network, clips, fitted, args.extra_epochs, LR / 2,
-                         fold, variant.udl)
-            row = dict(variant=variant.name, options=variant.title, seed=fold,
-                       loss=loss, **evaluate(network, clips, tested))
-            runs[variant.name].append(row)
-            with open(args.out / 'results.jsonl', 'a') as file:
-                file.write(json.dumps(row) + '\n')
+                         fold, variant.udl, args.amp)
+            row = dict(seed=fold, loss=loss,
+                       **evaluate(network, clips, tested))
+            log.append(variant, row)
             print(f'{variant.name}, fold {fold}: {row["top1"]:.1f}',
                   flush=True)
 
 
-def show(variants: List[Variant],
-         runs: Dict[str, List[Dict[str, Any]]]) -> None:
+def settings(args: argparse.Namespace) -> Dict[str, object]:
+    """What all runs of a directory share."""
+    names = ('lists', 'fold_by', 'num_folds', 'epochs', 'extra_epochs',
+             'shifts', 'amp')
+    return dict(data_root=str(args.data_root.resolve()),
+                **{name: getattr(args, name) for name in names})
+
+
+def show(variants: List[Variant], rows: List[Run]) -> None:
+    """Print means over folds and differences to the first variant."""
+    runs: Dict[str, List[Run]] = defaultdict(list)
+    for row in rows:
+        runs[row['variant']].append(row)
     first = variants[0].name
     table = Table('Variant', 'Options', 'Folds', 'Top-1', f'vs {first}',
                   '95 % interval', 'Training loss')
@@ -129,6 +140,9 @@ def parse_args() -> argparse.Namespace:
         '--no-shift', dest='shifts', action='store_false',
         help='a TSN: the network sees one frame at a time')
     parser.add_argument(
+        '--amp', action='store_true', help='train in bfloat16: faster, if '
+        'the CPU has instructions for it')
+    parser.add_argument(
         '--variants', nargs='+', required=True, metavar='VARIANT',
         help='names of tools/benchmark.py, or NAME:KEY=VALUE,… as there')
     args = parser.parse_args()
@@ -143,17 +157,11 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         variants = read_variants(args.variants)
-        args.out.mkdir(parents=True, exist_ok=True)
-        runs: Dict[str, List[Dict[str, Any]]] = defaultdict(list)
-        path = args.out / 'results.jsonl'
-        if path.exists():
-            for line in path.read_text().splitlines():
-                row = json.loads(line)
-                runs[row['variant']].append(row)
-        run(args, variants, runs)
+        log = RunLog(args.out, settings(args), variants)
+        run(args, variants, log)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
-    show(variants, runs)
+    show(variants, log.rows)
 
 
 if __name__ == '__main__':

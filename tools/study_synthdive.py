@@ -7,18 +7,18 @@ training clips per class, and numbers of classes, all of which have
 look-alikes: 6 classes (2 directions, 3 positions) for each number of
 somersaults.
 
-Results are kept in OUT/results.jsonl and not computed again. OUT/study.png
-shows the gain over the control along both axes, mean over seeds with 95 %
-t-interval; OUT/study.md is the table behind it.
+Results are kept in OUT/results.jsonl and not computed again; a directory holds
+runs of the same settings only. OUT/study.png shows the gain over the control
+along both axes, mean over seeds with 95 % t-interval; OUT/study.md is the
+table behind it.
 """
 import argparse
-import json
 import sys
 from collections import defaultdict
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dsts_mmaction.benchmark.run_log import RunLog  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
     BATCH, LR, Clips, build, evaluate, read_variants, train)
 from dsts_mmaction.benchmark.statistics import (  # noqa: E402
@@ -35,7 +36,8 @@ from dsts_mmaction.benchmark.statistics import (  # noqa: E402
 from dsts_mmaction.benchmark.variants import Variant  # noqa: E402
 from dsts_mmaction.datasets import (  # noqa: E402
     SynthDiveConfig, render_clip, sample_clip)
-from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
+from dsts_mmaction.utils.atomic import (  # noqa: E402
+    write_atomically, write_text)
 from dsts_mmaction.utils.markdown import markdown_table  # noqa: E402
 
 CONTROL = 'control_compute'
@@ -81,8 +83,9 @@ def read_clips(config: SynthDiveConfig, num_train: int,
 
 
 def run(args: argparse.Namespace, variants: List[Variant],
-        runs: Dict[Tuple[Cell, str], List[Run]]) -> None:
-    """Compute what ``runs`` lacks, and append it to the results."""
+        log: RunLog) -> None:
+    """Compute what ``log`` lacks, and append it."""
+    done = {(_cell(row), row['variant'], row['seed']) for row in log.rows}
     largest: Dict[int, int] = {}
     for cell in cells(args.num_classes, args.clips_per_class):
         largest[cell.num_classes] = max(
@@ -95,7 +98,7 @@ def run(args: argparse.Namespace, variants: List[Variant],
                 (cell, variant)
                 for cell in cells(args.num_classes, args.clips_per_class)
                 if cell.num_classes == num_classes for variant in variants
-                if all(r['seed'] != seed for r in runs[cell, variant.name])]
+                if (cell, variant.name, seed) not in done]
             if not missing:
                 continue
             clips = read_clips(config, num_train, args.num_test)
@@ -107,15 +110,17 @@ def run(args: argparse.Namespace, variants: List[Variant],
                 torch.manual_seed(seed)
                 network = build(num_classes, variant)
                 loss = train(network, clips, fitted, epochs, LR, seed,
-                             variant.udl)
-                row = dict(**cell._asdict(), variant=variant.name, seed=seed,
-                           loss=loss, **evaluate(network, clips, tested))
-                runs[cell, variant.name].append(row)
-                with open(args.out / 'results.jsonl', 'a') as file:
-                    file.write(json.dumps(row) + '\n')
+                             variant.udl, args.amp)
+                row = dict(**cell._asdict(), seed=seed, loss=loss,
+                           **evaluate(network, clips, tested))
+                log.append(variant, row)
                 print(f'{cell.num_classes} classes, {cell.clips_per_class} '
                       f'clips each, {variant.name}, seed {seed}: '
                       f'{row["top1"]:.1f}', flush=True)
+
+
+def _cell(row: Run) -> Cell:
+    return Cell(row['num_classes'], row['clips_per_class'])
 
 
 def table(cell_list: List[Cell], variants: List[Variant],
@@ -207,6 +212,9 @@ def parse_args() -> argparse.Namespace:
                         help='default: %(default)s')
     parser.add_argument('--iterations', type=int, default=1000,
                         help=f'of {BATCH} clips (default: %(default)s)')
+    parser.add_argument('--amp', action='store_true',
+                        help='train in bfloat16: faster, if the CPU has '
+                        'instructions for it')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
         '--variants', nargs='+', default=['dsts_joint', 'dsts_udl2'],
@@ -230,21 +238,19 @@ def main() -> None:
     try:
         variants = read_variants(
             [CONTROL] + [name for name in args.variants if name != CONTROL])
-        args.out.mkdir(parents=True, exist_ok=True)
-        runs: Dict[Tuple[Cell, str], List[Run]] = defaultdict(list)
-        path = args.out / 'results.jsonl'
-        if path.exists():
-            for line in path.read_text().splitlines():
-                row: Dict[str, Any] = json.loads(line)
-                cell = Cell(row['num_classes'], row['clips_per_class'])
-                runs[cell, row['variant']].append(row)
-        run(args, variants, runs)
+        log = RunLog(args.out, {
+            name: getattr(args, name)
+            for name in ('num_test', 'difficulty', 'iterations', 'amp')},
+            variants)
+        run(args, variants, log)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
+    runs: Dict[Tuple[Cell, str], List[Run]] = defaultdict(list)
+    for row in log.rows:
+        runs[_cell(row), row['variant']].append(row)
     text = table(cells(args.num_classes, args.clips_per_class), variants,
                  runs)
-    with write_atomically(args.out / 'study.md') as file:
-        file.write(text)
+    write_text(args.out / 'study.md', text)
     with write_atomically(args.out / 'study.png', 'wb') as file:
         draw(args, variants, runs).savefig(file, dpi=130)
     print(text)

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Sequence
 from mmengine.config import Config
 from rich.console import Console
 
-from ..utils.atomic import write_atomically, write_json
+from ..utils.atomic import write_json, write_text
 from ..utils.configs import differing_options
 from ..utils.processes import end_process, training_environment
 from ..utils.reporter import Reporter
@@ -47,8 +47,7 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str]) -> None:
     path = run_dir / 'job.json'
     if not path.is_file():
         # The config first: job.json says that both are there.
-        with write_atomically(run_dir / 'config.py') as file:
-            file.write(job.config.pretty_text)
+        write_text(run_dir / 'config.py', job.config.pretty_text)
         write_json(path, settings)
         return
     names = differing_options(json.loads(path.read_text()), settings)

@@ -9,7 +9,7 @@ import statistics
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
-from ..utils.atomic import write_atomically
+from ..utils.atomic import write_text
 from ..utils.markdown import markdown_table
 from . import plots
 from .comparison import (ACCURACIES, Comparison, PairChange, changed_pairs,
@@ -77,8 +77,7 @@ def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
              _cell(run['reason'])] for run in results['failed']
         ]
         parts += ['## Failed\n', markdown_table(rows)]
-    with write_atomically(out_dir / 'results.md') as file:
-        file.write('\n'.join(parts))
+    write_text(out_dir / 'results.md', '\n'.join(parts))
 
 
 def provenance(results: Dict[str, Any]) -> str:

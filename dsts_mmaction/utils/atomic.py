@@ -31,8 +31,12 @@ def write_atomically(path: Union[str, Path],
             os.remove(part)
 
 
+def write_text(path: Union[str, Path], text: str) -> None:
+    """Write a text, whole or not at all."""
+    with write_atomically(path) as file:
+        file.write(text)
+
+
 def write_json(path: Union[str, Path], value: Any) -> None:
     """Write a value as JSON, whole or not at all."""
-    with write_atomically(path) as file:
-        json.dump(value, file)
-        file.write('\n')
+    write_text(path, json.dumps(value) + '\n')

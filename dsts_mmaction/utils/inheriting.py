@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
-from .atomic import write_atomically
+from .atomic import write_text
 from .configs import SCOPE, differing_options, find_config
 
 STYLE = dict(based_on_style='pep8',
@@ -107,8 +107,7 @@ def write_inheriting(path: Union[str, Path], name: str, base: Config,
     if wrong:
         raise RuntimeError(f'{path} would differ from what it is to be in '
                            f'{", ".join(wrong)}.')
-    with write_atomically(path) as file:
-        file.write(text)
+    write_text(path, text)
 
 
 def _changes(base: Dict[str, Any], new: Dict[str, Any],

@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import List, Optional
 
-from .atomic import write_atomically
+from .atomic import write_text
 
 
 def markdown_table(rows: List[List[str]]) -> str:
@@ -19,6 +19,5 @@ def write_document(text: str, path: Optional[Path]) -> None:
     """Write a text to a file in one step, or print it if there is none."""
     if path is None:
         print(text)
-        return
-    with write_atomically(path) as file:
-        file.write(text)
+    else:
+        write_text(path, text)

@@ -12,6 +12,7 @@ import numpy as np
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
                            TimeRemainingColumn)
 
+from ...utils.atomic import write_text
 from .clip import render_clip, sample_clip
 from .config import SPLITS, SynthDiveConfig, class_names
 
@@ -80,8 +81,9 @@ def write_dataset(config: SynthDiveConfig,
             f'{_video_name(split, index)} {index % num_classes}'
             for index in range(num_clips[split])
         ]
-        _write_text(os.path.join(out_dir, f'{split}.txt'), lines)
-    _write_text(os.path.join(out_dir, 'classes.txt'), class_names(config))
+        write_text(os.path.join(out_dir, f'{split}.txt'), _text(lines))
+    write_text(os.path.join(out_dir, 'classes.txt'),
+               _text(class_names(config)))
     return len(jobs)
 
 
@@ -144,7 +146,7 @@ def _prepare(config: SynthDiveConfig, out_dir: str, overwrite: bool) -> None:
     videos = os.path.join(out_dir, 'videos')
     # The parameters come first, so that a stopped run can be continued.
     os.makedirs(out_dir, exist_ok=True)
-    _write_text(meta_path, [json.dumps(wanted, indent=2)])
+    write_text(meta_path, json.dumps(wanted, indent=2) + '\n')
     os.makedirs(videos, exist_ok=True)
     for name in os.listdir(videos):
         if name.startswith('.tmp'):  # left by a run that was killed
@@ -190,11 +192,8 @@ def _write_clip(job: Job) -> None:
     write_video(path, frames, config.fps)
 
 
-def _write_text(path: str, lines: List[str]) -> None:
-    temporary = f'{path}.tmp'
-    with open(temporary, 'w', encoding='utf-8') as file:
-        file.write('\n'.join(lines) + '\n')
-    os.replace(temporary, path)
+def _text(lines: List[str]) -> str:
+    return ''.join(f'{line}\n' for line in lines)
 
 
 def _remove(path: str) -> None:

@@ -1,0 +1,62 @@
+"""Finished runs of a study, kept with the settings that they share."""
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ..utils.atomic import write_atomically, write_json
+from .variants import Variant
+
+
+class RunLog:
+    """``OUT/results.jsonl``, one run a line, beside ``OUT/settings.json``.
+
+    A study that is started again goes on where it was, and never mixes runs
+    that were made in different ways.
+
+    Args:
+        out: Directory of both files; made if it is not there.
+        settings: What all runs share, by option, as JSON.
+        variants: Those that may be looked up or added.
+
+    Attributes:
+        rows: All runs, the oldest first.
+
+    Raises:
+        ValueError: The runs in ``out`` have other settings, or a variant of
+            the same name with other options.
+    """
+
+    def __init__(self, out: Path, settings: Dict[str, Any],
+                 variants: List[Variant]) -> None:
+        self._path = out / 'results.jsonl'
+        self.rows: List[Dict[str, Any]] = []
+        if self._path.exists():
+            self.rows = [json.loads(line) for line in
+                         self._path.read_text(encoding='utf-8').splitlines()]
+        self._check_settings(out / 'settings.json', settings)
+        titles = {variant.name: variant.title for variant in variants}
+        for row in self.rows:
+            title = titles.get(row['variant'], row['options'])
+            if title != row['options']:
+                raise ValueError(
+                    f'variant {row["variant"]} is {row["options"]!r} in '
+                    f'{self._path}, got {title!r}: give it another name.')
+
+    def append(self, variant: Variant, row: Dict[str, Any]) -> None:
+        """Add a run of a variant; the file is whole at any time."""
+        self.rows.append(
+            dict(row, variant=variant.name, options=variant.title))
+        with write_atomically(self._path) as file:
+            file.writelines(json.dumps(row) + '\n' for row in self.rows)
+
+    def _check_settings(self, path: Path, settings: Dict[str, Any]) -> None:
+        if not path.exists() and not self.rows:
+            write_json(path, settings)
+            return
+        known = (json.loads(path.read_text(encoding='utf-8'))
+                 if path.exists() else {})
+        for name, value in settings.items():
+            if known.get(name) != value:
+                raise ValueError(
+                    f'{name} is {known.get(name)!r} in {path}, got {value!r}: '
+                    'give another --out.')
