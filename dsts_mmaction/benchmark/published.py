@@ -5,10 +5,15 @@ with where its numbers come from, and ``rows``, one for each run::
 
     {"format": 1,
      "tables": [{"host": …, "data_set": {…}, "protocol": {…}, "groups": {…},
-                 "sources": [{"command": …, "date": …, "machine": {…}}]}],
+                 "sources": [{"command": …, "date": …, "machine": {…},
+                              "amp": …}]}],
      "rows": [{"table": 0, "source": 0, "host": …, "data_set": …,
                "variant": …, "seed": …, "top1": …, "mean_class": …,
                "within_group": …, …}]}
+
+Whether a run was trained with mixed precision is said with its source: not all
+CPUs can. Seeds of both kinds share a table, but all runs of a seed, which are
+compared, are of one kind.
 
 The Markdown file beside it is made from it, from ``benchmarks_notes.md``,
 remarks that are written by hand, and from ``benchmarks_speed.md``, ratios of
@@ -61,15 +66,19 @@ def merge(published: Dict[str, Any],
 
     Raises:
         ValueError: A table has runs with other look-alike groups, whose
-            within-group accuracies could not be compared.
+            within-group accuracies could not be compared, or runs of the
+            same seed with other precision.
     """
     tables = [dict(table) for table in published['tables']]
     rows = [dict(row) for row in published['rows']]
     data_set = {key: value for key, value in results['data_set'].items()
                 if key != 'class_names'}
+    protocol = dict(results['protocol'])
+    source = {key: results.get(key) for key in ('command', 'date', 'machine')}
+    source['amp'] = protocol.pop('amp', False)
     for comparison in comparisons(results['runs']):
         head = dict(host=comparison.host, data_set=data_set,
-                    protocol=results['protocol'])
+                    protocol=protocol)
         index = next((i for i, table in enumerate(tables)
                       if all(table[key] == head[key] for key in head)),
                      len(tables))
@@ -89,11 +98,11 @@ def merge(published: Dict[str, Any],
                 'runs with other look-alike groups: give those to '
                 'tools/benchmark.py, by --groups and the file of these '
                 'numbers, or replace all runs at once.')
-        table['sources'] = table['sources'] + [
-            {key: results.get(key) for key in ('command', 'date', 'machine')}]
+        table['sources'] = table['sources'] + [source]
         rows += [_row(run, index, len(table['sources']) - 1) for run in runs]
-        _drop_unused_sources(table, [row for row in rows
-                                     if row['table'] == index])
+        own = [row for row in rows if row['table'] == index]
+        _drop_unused_sources(table, own)
+        _check_precision(table, own)
     rows.sort(key=lambda row: (row['table'], row['source']))
     return dict(format=FORMAT, tables=tables, rows=rows)
 
@@ -117,6 +126,18 @@ def _drop_unused_sources(table: Dict[str, Any], rows: List[Run]) -> None:
     table['sources'] = [table['sources'][source] for source in used]
     for row in rows:
         row['source'] = used.index(row['source'])
+
+
+def _check_precision(table: Dict[str, Any], rows: List[Run]) -> None:
+    precision: Dict[int, bool] = {}
+    for row in rows:
+        amp = table['sources'][row['source']].get('amp', False)
+        if precision.setdefault(row['seed'], amp) != amp:
+            raise ValueError(
+                f'the table of {table["host"]} on '
+                f'{table["data_set"]["name"]} has runs of seed {row["seed"]} '
+                'with and without --amp, which cannot be compared: replace '
+                'all of them at once, or take another seed.')
 
 
 def write_published(published: Dict[str, Any],

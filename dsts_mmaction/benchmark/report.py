@@ -88,6 +88,7 @@ def provenance(results: Dict[str, Any]) -> str:
         'Machine': _listed(results.get('machine')),
         'Data set': _listed(results.get('data_set')),
         'Protocol': _listed(results.get('protocol')),
+        'Mixed precision': {True: 'yes', False: 'no'}.get(results.get('amp')),
         'Look-alike groups': _described(results.get('groups')),
     }
     return ''.join(f'- {name}: {fact}\n' for name, fact in facts.items()

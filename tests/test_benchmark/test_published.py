@@ -112,6 +112,23 @@ def test_other_groups_do_not_mix():
     assert table['groups'] == other['groups']
 
 
+def test_seeds_of_another_precision_share_a_table_but_no_seed_has_both():
+    published = merge(read_published('none.json'), fake_results())
+    other = fake_results()
+    other['protocol'] = dict(other['protocol'], amp=True)
+    for run in other['runs']:
+        run['seed'] += 3
+    merged = merge(published, other)
+    (table, ) = merged['tables']
+    assert [source['amp'] for source in table['sources']] == [False, True]
+    assert [row['seed'] for row in rows_of(merged, 'baseline')] == [
+        0, 1, 2, 3, 4, 5]
+    other['runs'] = other['runs'][:1]
+    other['runs'][0]['seed'] = 2
+    with pytest.raises(ValueError, match='seed 2 with and without --amp'):
+        merge(published, other)
+
+
 def test_tool_adds_and_writes(tmp_path, run_tool):
     results = tmp_path / 'run' / 'results.json'
     results.parent.mkdir()
