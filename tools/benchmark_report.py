@@ -3,7 +3,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from dsts_mmaction.benchmark.plots import save
 from dsts_mmaction.benchmark.published import (merge, published_markdown,
+                                               published_pictures,
                                                read_published,
                                                write_published)
 from dsts_mmaction.benchmark.report import read_results, write_report
@@ -26,11 +28,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--add-to', type=Path, metavar='JSON',
         help='add RESULTS to these published numbers and write their '
-        'Markdown; the same variants are replaced')
+        'Markdown and pictures; the same variants are replaced')
     parser.add_argument(
         '--docs', nargs='?', type=Path, const=DOCS, metavar='JSON',
-        help='write the Markdown of these published numbers (default: '
-        'docs/benchmarks.json) beside them')
+        help='write the Markdown and pictures of these published numbers '
+        '(default: docs/benchmarks.json) beside them')
     args = parser.parse_args()
     if bool(args.results) != bool(args.out or args.add_to):
         parser.error('RESULTS go with --out or --add-to.')
@@ -44,9 +46,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def write_docs(path: Path) -> None:
-    """Write the Markdown of published numbers."""
+    """Write the Markdown of published numbers, and its pictures."""
     if not path.exists():
         raise ValueError(f'{path} is missing.')
+    for picture, figure in published_pictures(path):
+        save(figure, picture)
     write_text(path.with_suffix('.md'), published_markdown(path))
 
 

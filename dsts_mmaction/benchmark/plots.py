@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..utils.atomic import write_atomically
 from .comparison import (ACCURACIES, Comparison, PairChange, class_name,
                          summed_confusion, title)
 from .statistics import Run, measured, spread
@@ -200,4 +201,5 @@ def draw_changed_pairs(
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
-    figure.savefig(path, dpi=130)
+    with write_atomically(path, 'wb') as file:
+        figure.savefig(file, dpi=130)

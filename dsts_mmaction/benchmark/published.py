@@ -15,16 +15,20 @@ Whether a run was trained with mixed precision is said with its source: not all
 CPUs can. Seeds of both kinds share a table, but all runs of a seed, which are
 compared, are of one kind.
 
-The Markdown file beside it is made from it, from ``benchmarks_notes.md``,
-remarks that are written by hand, and from ``benchmarks_speed.md``, ratios of
-time and memory that ``tools/bench_speed.py`` wrote.
+The Markdown file beside it, with a picture of each table's accuracies, is made
+from it, from ``benchmarks_notes.md``, remarks that are written by hand, and
+from ``benchmarks_speed.md``, ratios of time and memory that
+``tools/bench_speed.py`` wrote.
 """
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, Iterator, List, Tuple, Union
+
+from matplotlib.figure import Figure
 
 from ..utils.atomic import write_atomically
 from .comparison import comparisons
+from .plots import draw_accuracies
 from .report import (EXPLANATION, FORMAT, comparison_tables, provenance,
                      read_results)
 from .statistics import Run
@@ -168,11 +172,30 @@ def published_markdown(path: Union[str, Path]) -> str:
         parts.append(notes.read_text(encoding='utf-8').rstrip('\n') + '\n')
     parts.append(EXPLANATION)
     for index, table in enumerate(published['tables']):
-        parts += _table_section(table, [row for row in published['rows']
-                                        if row['table'] == index])
+        parts += _table_section(table, _rows(published, index),
+                                picture_path(path, index).name)
     if speed_path(path).exists():
         parts.append(speed_path(path).read_text(encoding='utf-8'))
     return '\n'.join(parts)
+
+
+def published_pictures(
+        path: Union[str, Path]) -> Iterator[Tuple[Path, Figure]]:
+    """The pictures of a JSON file's tables, and where they belong.
+
+    Raises:
+        ValueError: The file is something else.
+    """
+    published = read_published(path)
+    for index in range(len(published['tables'])):
+        comparison, = comparisons(_rows(published, index))
+        yield picture_path(path, index), draw_accuracies(comparison)
+
+
+def picture_path(path: Union[str, Path], index: int) -> Path:
+    """Where the picture of a table of a JSON file is."""
+    path = Path(path)
+    return path.with_name(f'{path.stem}_{index + 1}.png')
 
 
 def notes_path(path: Union[str, Path]) -> Path:
@@ -187,13 +210,18 @@ def speed_path(path: Union[str, Path]) -> Path:
     return path.with_name(f'{path.stem}_speed.md')
 
 
-def _table_section(table: Dict[str, Any], rows: List[Run]) -> List[str]:
+def _rows(published: Dict[str, Any], table: int) -> List[Run]:
+    return [row for row in published['rows'] if row['table'] == table]
+
+
+def _table_section(table: Dict[str, Any], rows: List[Run],
+                   picture: str) -> List[str]:
     parts = [f"## {table['host']} on {table['data_set']['name']}\n",
              provenance({key: table[key]
                          for key in ('data_set', 'protocol', 'groups')})]
     for comparison in comparisons(rows, table['protocol']):
         parts += comparison_tables(comparison)
-    parts.append('### Source\n')
+    parts += [f'![Accuracies with every seed]({picture})\n', '### Source\n']
     for index, source in enumerate(table['sources']):
         seeds: Dict[str, List[int]] = {}
         for row in rows:

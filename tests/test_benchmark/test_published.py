@@ -142,6 +142,8 @@ def test_tool_adds_and_writes(tmp_path, run_tool):
     assert markdown == published_markdown(docs)
     assert 'Made from numbers.json' in markdown
     assert '`dsts_udl2`' in markdown and '2000-01-02' in markdown
+    (picture, ) = re.findall(r'!\[.*\]\((.*)\)', markdown)
+    assert docs.with_name(picture).stat().st_size > 0
 
     notes = docs.with_name('numbers_notes.md')
     notes.write_text('What *we* think\n\n| of | it |\n')
