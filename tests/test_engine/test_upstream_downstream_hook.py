@@ -33,19 +33,22 @@ def upstream_names(model):
     dict(accumulative_counts=2)
 ], ids=['fp32', 'bf16', 'accumulation'])
 def test_one_backbone_forward_per_iteration(name, optim, tmp_path):
-    runner = make_runner(tmp_path, MODELS[name](), count=16, optim=optim)
+    # Some CPUs emulate bfloat16, which takes long.
+    iterations = 2 if 'dtype' in optim else 4
+    runner = make_runner(tmp_path, MODELS[name](), count=4 * iterations,
+                         optim=optim)
     calls = []
     runner.model.backbone.register_forward_hook(
         lambda *args: calls.append(runner.iter))
     before = upstream(runner)
     runner.train()
-    assert calls == [0, 1, 2, 3]
-    assert len(logged(runner, 'upstream_loss')) == 4
+    assert calls == list(range(iterations))
+    assert len(logged(runner, 'upstream_loss')) == iterations
     # On the CPU, in bfloat16, conv3d's weight gradient has random NaNs for
     # maps as small as these (torch 2.13, plain SlowFast too).
     skipped = int(logged(runner, 'upstream_skipped')[-1])
     assert skipped == 0 or 'dtype' in optim and name != 'tsm'
-    taken = 2 if 'accumulative_counts' in optim else 4
+    taken = iterations // optim.get('accumulative_counts', 1)
     assert len(logged(runner, 'upstream_skipped')) == taken
     assert skipped or all(not torch.equal(a, b)
                           for a, b in zip(before, upstream(runner)))
