@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dsts_mmaction.benchmark.plots import save  # noqa: E402
 from dsts_mmaction.benchmark.run_log import RunLog  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
     BATCH, LR, Clips, build, evaluate, read_variants, train)
@@ -36,8 +37,7 @@ from dsts_mmaction.benchmark.statistics import (  # noqa: E402
 from dsts_mmaction.benchmark.variants import Variant  # noqa: E402
 from dsts_mmaction.datasets import (  # noqa: E402
     SynthDiveConfig, render_clip, sample_clip)
-from dsts_mmaction.utils.atomic import (  # noqa: E402
-    write_atomically, write_text)
+from dsts_mmaction.utils.atomic import write_text  # noqa: E402
 from dsts_mmaction.utils.markdown import markdown_table  # noqa: E402
 
 CONTROL = 'control_compute'
@@ -251,8 +251,7 @@ def main() -> None:
     text = table(cells(args.num_classes, args.clips_per_class), variants,
                  runs)
     write_text(args.out / 'study.md', text)
-    with write_atomically(args.out / 'study.png', 'wb') as file:
-        draw(args, variants, runs).savefig(file, dpi=130)
+    save(draw(args, variants, runs), args.out / 'study.png')
     print(text)
 
 

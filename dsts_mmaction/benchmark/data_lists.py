@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from ..utils.annotation_lists import read_list
-from ..utils.atomic import write_atomically
+from ..utils.atomic import write_lines
 from ..utils.configs import innermost_dataset
 from .error import BenchmarkError
 
@@ -107,8 +107,7 @@ def write_fold(lists: Lists, pattern: str, fold: int, num_folds: int,
     for name, part in zip(('train', 'test'),
                           split_fold(lines, pattern, fold, num_folds)):
         paths.append(os.path.join(os.path.abspath(folder), f'{name}.txt'))
-        with write_atomically(paths[-1]) as file:
-            file.writelines(f'{line}\n' for line in part)
+        write_lines(paths[-1], part)
     return Lists(paths[0], None, paths[1])
 
 

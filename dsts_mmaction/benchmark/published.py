@@ -26,7 +26,7 @@ from typing import Any, Dict, Iterator, List, Tuple, Union
 
 from matplotlib.figure import Figure
 
-from ..utils.atomic import write_atomically
+from ..utils.atomic import write_text
 from .comparison import comparisons
 from .plots import draw_accuracies
 from .report import (EXPLANATION, FORMAT, comparison_tables, provenance,
@@ -150,10 +150,9 @@ def write_published(published: Dict[str, Any],
     lines = {key: ',\n'.join('  ' + json.dumps(value, ensure_ascii=False)
                              for value in published[key])
              for key in ('tables', 'rows')}
-    with write_atomically(path) as file:
-        file.write(f'{{"format": {published["format"]},\n'
-                   f' "tables": [\n{lines["tables"]}\n ],\n'
-                   f' "rows": [\n{lines["rows"]}\n ]}}\n')
+    write_text(path, f'{{"format": {published["format"]},\n'
+                     f' "tables": [\n{lines["tables"]}\n ],\n'
+                     f' "rows": [\n{lines["rows"]}\n ]}}\n')
 
 
 def published_markdown(path: Union[str, Path]) -> str:

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List
 
-from ..utils.atomic import write_atomically, write_json
+from ..utils.atomic import write_json, write_lines
 from .variants import Variant
 
 
@@ -46,8 +46,7 @@ class RunLog:
         """Add a run of a variant; the file is whole at any time."""
         self.rows.append(
             dict(row, variant=variant.name, options=variant.title))
-        with write_atomically(self._path) as file:
-            file.writelines(json.dumps(row) + '\n' for row in self.rows)
+        write_lines(self._path, map(json.dumps, self.rows))
 
     def _check_settings(self, path: Path, settings: Dict[str, Any]) -> None:
         if not path.exists() and not self.rows:

@@ -3,7 +3,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import IO, Any, Iterator, Union
+from typing import IO, Any, Iterable, Iterator, Union
 
 
 @contextlib.contextmanager
@@ -35,6 +35,11 @@ def write_text(path: Union[str, Path], text: str) -> None:
     """Write a text, whole or not at all."""
     with write_atomically(path) as file:
         file.write(text)
+
+
+def write_lines(path: Union[str, Path], lines: Iterable[str]) -> None:
+    """Write lines, given without their ends, whole or not at all."""
+    write_text(path, ''.join(f'{line}\n' for line in lines))
 
 
 def write_json(path: Union[str, Path], value: Any) -> None:

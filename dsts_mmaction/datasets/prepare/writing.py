@@ -4,7 +4,7 @@ import contextlib
 import os
 from typing import List
 
-from ...utils.atomic import write_atomically
+from ...utils.atomic import write_atomically, write_lines
 from .annotations import Annotations
 
 
@@ -68,8 +68,7 @@ def write_annotations(annotations: Annotations, out: str, prefix: str,
 def write_report(path: str, lines: List[str]) -> None:
     """Write a report, or remove that of an earlier run if it is empty."""
     if lines:
-        with write_atomically(path) as file:
-            file.writelines(f'{line}\n' for line in lines)
+        write_lines(path, lines)
     else:
         with contextlib.suppress(FileNotFoundError):
             os.remove(path)

@@ -1,11 +1,11 @@
 """A picture that shows every class over time."""
 
-import os
 from typing import List
 
 import cv2
 import numpy as np
 
+from ...utils.atomic import write_atomically
 from .clip import render_clip, sample_clip, spread_frames
 from .config import SynthDiveConfig, class_names
 
@@ -56,7 +56,5 @@ def draw_contact_sheet(config: SynthDiveConfig,
     done, data = cv2.imencode('.png', np.concatenate([title, sheet]))
     if not done:
         raise OSError(f'{path} cannot be written as a PNG picture.')
-    temporary = f'{path}.tmp'
-    with open(temporary, 'wb') as file:
+    with write_atomically(path, 'wb') as file:
         file.write(data.tobytes())
-    os.replace(temporary, path)

@@ -12,7 +12,7 @@ import numpy as np
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
                            TimeRemainingColumn)
 
-from ...utils.atomic import write_text
+from ...utils.atomic import write_lines
 from .clip import render_clip, sample_clip
 from .config import SPLITS, SynthDiveConfig, class_names
 
@@ -81,9 +81,8 @@ def write_dataset(config: SynthDiveConfig,
             f'{_video_name(split, index)} {index % num_classes}'
             for index in range(num_clips[split])
         ]
-        write_text(os.path.join(out_dir, f'{split}.txt'), _text(lines))
-    write_text(os.path.join(out_dir, 'classes.txt'),
-               _text(class_names(config)))
+        write_lines(os.path.join(out_dir, f'{split}.txt'), lines)
+    write_lines(os.path.join(out_dir, 'classes.txt'), class_names(config))
     return len(jobs)
 
 
@@ -146,7 +145,7 @@ def _prepare(config: SynthDiveConfig, out_dir: str, overwrite: bool) -> None:
     videos = os.path.join(out_dir, 'videos')
     # The parameters come first, so that a stopped run can be continued.
     os.makedirs(out_dir, exist_ok=True)
-    write_text(meta_path, json.dumps(wanted, indent=2) + '\n')
+    write_lines(meta_path, [json.dumps(wanted, indent=2)])
     os.makedirs(videos, exist_ok=True)
     for name in os.listdir(videos):
         if name.startswith('.tmp'):  # left by a run that was killed
@@ -190,10 +189,6 @@ def _write_clip(job: Job) -> None:
     config, split, index, path = job
     frames = render_clip(sample_clip(config, split, index), config.size)
     write_video(path, frames, config.fps)
-
-
-def _text(lines: List[str]) -> str:
-    return ''.join(f'{line}\n' for line in lines)
 
 
 def _remove(path: str) -> None:
