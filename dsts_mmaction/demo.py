@@ -34,9 +34,9 @@ from .utils.training_log import (is_trained, last_checkpoint,
                                  last_training_record, median_iter_time,
                                  read_scalars)
 
-CONFIG_DIR = os.path.join('configs', 'tsm')
-BASELINE = 'tsm_r18_1xb16-1x1x8-8e_synthdive-rgb.py'
-CONFIGS = {'TSM': BASELINE, 'TSM + DSTS': f'dsts-{BASELINE}'}
+CONFIG_DIR = os.path.join('configs', 'tsn')
+BASELINE = 'tsn_r18_1xb16-1x1x8-8e_synthdive-rgb.py'
+CONFIGS = {'TSN': BASELINE, 'TSN + DSTS': f'dsts-{BASELINE}'}
 NUM_CLIPS = dict(train=720, val=120, test=240)
 DIFFICULTY = 0.6
 POLL_SECONDS = 0.5

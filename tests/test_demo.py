@@ -31,17 +31,17 @@ def test_finished_test_is_recognized(tmp_path):
 
 def test_table():
     results = [
-        demo.Result('TSM', 0.7254, 0.72, 11_182_668, 0.41234, [0]),
-        demo.Result('TSM + DSTS', 0.8, 0.79, 12_000_000, None, [0])
+        demo.Result('TSN', 0.7254, 0.72, 11_182_668, 0.41234, [0]),
+        demo.Result('TSN + DSTS', 0.8, 0.79, 12_000_000, None, [0])
     ]
     rows = demo.result_rows(results)
-    assert rows[1] == ['TSM', '72.5', '72.0', '11.18', '0.412']
+    assert rows[1] == ['TSN', '72.5', '72.0', '11.18', '0.412']
     text = demo.markdown_table(rows)
     assert text.splitlines()[1] == '| :-- | --: | --: | --: | --: |'
     assert text.splitlines()[3].endswith('| 12.00 | n/a |')
     console = Console(file=io.StringIO(), width=100)
     console.print(demo.rich_table(rows))
-    assert 'TSM + DSTS' in console.file.getvalue()
+    assert 'TSN + DSTS' in console.file.getvalue()
 
 
 def test_other_settings_are_refused(tmp_path):
@@ -145,17 +145,17 @@ def test_demo_goes_on_where_it_was(tmp_path, monkeypatch):
     assert results[0].mean_class == 0.25
     assert results[0].seconds_per_iter == pytest.approx(.5)
     report = work_dir / 'results.md'
-    assert '| TSM + DSTS | 50.0 | 25.0 | 0.00 | 0.500 |' in report.read_text()
+    assert '| TSN + DSTS | 50.0 | 25.0 | 0.00 | 0.500 |' in report.read_text()
     picture = work_dir / 'separated_pair.png'
     assert text.endswith(
         'Clips of forward_1_tuck and backward_1_tuck taken for each other: '
-        f'1 of 2 by TSM, 0 of 2 by TSM + DSTS\nPicture in {picture}\n')
+        f'1 of 2 by TSN, 0 of 2 by TSN + DSTS\nPicture in {picture}\n')
     assert picture.is_file()
 
     assert run()[0] == results
     assert len(calls) == 4
 
-    stem = os.path.splitext(demo.CONFIGS['TSM'])[0]
+    stem = os.path.splitext(demo.CONFIGS['TSN'])[0]
     (work_dir / stem / 'result.json').unlink()
     assert run()[0] == results
     assert len(calls) == 4  # the test's own record was still there
@@ -178,7 +178,7 @@ def test_no_pair_separated_better(tmp_path, monkeypatch):
     demo.run_demo(str(root), str(tmp_path / 'work'), str(tmp_path / 'data'),
                   console=console)
     assert console.file.getvalue().endswith(
-        'TSM + DSTS confuses no pair of classes less than TSM, so none is '
+        'TSN + DSTS confuses no pair of classes less than TSN, so none is '
         'drawn.\n')
     assert not (tmp_path / 'work' / 'separated_pair.png').exists()
 
@@ -188,7 +188,7 @@ def test_another_evaluator_is_another_demo(tmp_path, monkeypatch):
     work_dir = str(tmp_path / 'work')
     demo.run_demo(str(root), work_dir, str(tmp_path / 'data'),
                   console=Console(file=io.StringIO()))
-    with open(root / demo.CONFIG_DIR / demo.CONFIGS['TSM'], 'a') as file:
+    with open(root / demo.CONFIG_DIR / demo.CONFIGS['TSN'], 'a') as file:
         file.write('test_evaluator = dict(type="AccMetric")\n')
     with pytest.raises(demo.DemoError, match='another configs:'):
         demo.run_demo(str(root), work_dir, str(tmp_path / 'data'))

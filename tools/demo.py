@@ -1,4 +1,4 @@
-"""Train and test TSM with and without DSTS on a small rendered data set."""
+"""Train and test TSN with and without DSTS on a small rendered data set."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Render SynthDive, train and test TSM with and without '
+        description='Render SynthDive, train and test TSN with and without '
         'DSTS on it, compare them, and draw the pair of classes that DSTS '
         'separates best. Needs no network and no GPU. A stopped demo goes on '
         'where it was.')

@@ -1,7 +1,8 @@
 """Configs of every family of MMAction2, specialized: the classifier sees
 what DSTS does, one iteration trains with UDL, one prediction runs.
 
-One config of each family here; all of them under ``make test-all``.
+One config of each family here, and of those that get the module in the same
+way, of one family; all of them under ``make test-all``.
 """
 import copy
 from pathlib import Path
@@ -28,6 +29,9 @@ from tests.families import (BROKEN, CONFIGS, FAMILIES, VIDEOS, VIEWS,
 from tests.runners import UDL, RandomClips, loader, logged, upstream
 
 DSTS = dict(num_neurons=3, num_layers=2, mid_channels=8)
+# As slowonly; as tsm; as videomae; and as tpn, behind a layer that gives maps.
+ALIKE = ['c2d', 'csn', 'i3d', 'r2plus1d', 'uniformer', 'tanet', 'videomaev2',
+         'c3d']
 
 
 def channels_of(cfg):
@@ -187,7 +191,9 @@ def folder(tmp_path_factory):
     return write_clips(tmp_path_factory.mktemp('families'))
 
 
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('family', [
+    pytest.param(family, marks=[pytest.mark.slow] * (family in ALIKE))
+    for family in FAMILIES])
 def test_one_of_each_family(family, folder):
     run(Config.fromfile(first_that_trains(family)), folder)
 

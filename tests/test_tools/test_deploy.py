@@ -52,12 +52,17 @@ def make_model(cfg):
 
 
 def spread_routing(model, clips):
-    """Statistics of these clips for the synapses: routing then differs."""
+    """Synapses with statistics of these clips, and scores of mean 0.
+
+    Shifted features of the first and last frame differ in all clips alike: by
+    that, one neuron could win for all.
+    """
 
     def adapt(synapse, args):
         frames, norm = args[0].mean(dim=(3, 4)), synapse.time_course.norm
         norm.running_mean.copy_(frames.mean((0, 2)))
         norm.running_var.copy_(frames.var((0, 2)))
+        synapse.linear.bias.sub_(synapse.forward(*args).mean(0))
 
     hooks = [module.register_forward_pre_hook(adapt)
              for module in model.modules() if isinstance(module, Synapse)]

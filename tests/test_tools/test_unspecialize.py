@@ -8,8 +8,9 @@ import torch
 
 from dsts_mmaction.models.unspecialized import plain_state_dict
 from tests.builders import DSTS, build, slowfast, slowonly, specialize, tsm
+from tools import unspecialize
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'unspecialize.py'
+TOOL = Path(unspecialize.__file__)
 PAIRS = dict(
     head=(tsm(), specialize(tsm())),
     pathways=(slowfast(), specialize(slowfast(), channels=(128, 16))),
@@ -18,9 +19,9 @@ PAIRS = dict(
         type='DSTSNeck', in_channels=128, dsts=DSTS))))
 
 
-def run(*args):
-    return subprocess.run([sys.executable, '-W', 'ignore', str(TOOL),
-                           *map(str, args)], capture_output=True, text=True)
+def run(monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', ['tool', *map(str, args)])
+    unspecialize.main()
 
 
 @pytest.mark.parametrize('name', PAIRS)
@@ -38,7 +39,7 @@ def test_state_dict_of_the_plain_recognizer(name, prefix):
         plain_state_dict(reduced)
 
 
-def test_checkpoint(tmp_path):
+def test_checkpoint(tmp_path, monkeypatch):
     plain, special = (build(cfg) for cfg in PAIRS['head'])
     state = special.state_dict()
     averaged = {f'module.{k}': v + 1 if v.is_floating_point() else v
@@ -47,8 +48,8 @@ def test_checkpoint(tmp_path):
     torch.save(dict(state_dict=state, ema_state_dict=averaged,
                     optimizer=dict(state={}),
                     meta=dict(epoch=3, cfg='model = …')), path)
-    done = run(path, out)
-    assert done.returncode == 0, done.stderr
+    subprocess.run([sys.executable, '-W', 'ignore', str(TOOL), str(path),
+                    str(out)], check=True)
     loaded = torch.load(out, weights_only=True)
     assert loaded.keys() == {'state_dict', 'ema_state_dict', 'meta'}
     assert loaded['meta'] == dict(epoch=3)
@@ -58,10 +59,9 @@ def test_checkpoint(tmp_path):
         if value.is_floating_point():
             assert torch.equal(other, value + 1)
 
-    again = run(path, out)
-    assert again.returncode == 1 and 'exists: give --force' in again.stderr
-    assert run(path, out, '--force').returncode == 0
-    wrong = run(out, tmp_path / 'other.pth')
-    assert wrong.returncode == 1
-    assert wrong.stderr.startswith('error: the state dict has no parameters')
+    with pytest.raises(SystemExit, match='exists: give --force'):
+        run(monkeypatch, path, out)
+    run(monkeypatch, path, out, '--force')
+    with pytest.raises(SystemExit, match='error: the state dict has no par'):
+        run(monkeypatch, out, tmp_path / 'other.pth')
     assert not (tmp_path / 'other.pth').exists()
