@@ -38,7 +38,7 @@ CONFIG_DIR = os.path.join('configs', 'tsn')
 BASELINE = 'tsn_r18_1xb16-1x1x8-8e_synthdive-rgb.py'
 CONFIGS = {'TSN': BASELINE, 'TSN + DSTS': f'dsts-{BASELINE}'}
 NUM_CLIPS = dict(train=720, val=120, test=240)
-DIFFICULTY = 0.6
+DIFFICULTY = 0.3
 POLL_SECONDS = 0.5
 LOG_TAIL = 15
 
