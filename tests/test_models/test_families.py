@@ -1,8 +1,8 @@
 """Configs of every family of MMAction2, specialized: the classifier sees
 what DSTS does, one iteration trains with UDL, one prediction runs.
 
-One config of each family here, and of those that get the module in the same
-way, of one family; all of them under ``make test-all``.
+One config of each family here, if no other gets the module in the same way;
+all of them under ``make test-all``.
 """
 import copy
 from pathlib import Path
@@ -29,9 +29,10 @@ from tests.families import (BROKEN, CONFIGS, FAMILIES, VIDEOS, VIEWS,
 from tests.runners import UDL, RandomClips, loader, logged, upstream
 
 DSTS = dict(num_neurons=3, num_layers=2, mid_channels=8)
-# As slowonly; as tsm; as videomae; and as tpn, behind a layer that gives maps.
-ALIKE = ['c2d', 'csn', 'i3d', 'r2plus1d', 'uniformer', 'tanet', 'videomaev2',
-         'c3d']
+# Families that get the module as another one does, in ``make test``, too.
+ALIKE = dict(c2d='slowonly', csn='slowonly', i3d='slowonly',
+             r2plus1d='slowonly', uniformer='slowonly', tanet='tsm',
+             videomaev2='videomae', c3d='tpn')
 
 
 def channels_of(cfg):
