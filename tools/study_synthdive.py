@@ -1,7 +1,7 @@
 """When does specialization pay? A study on SynthDive, as large as wished.
 
-Trains a small TSM from scratch on rendered divers, with DSTS and with the
-unspecialized control of the same compute, for the same iterations with the
+Trains a small TSM (or TSN) from scratch on rendered divers, with DSTS and with
+the unspecialized control of the same compute, for the same iterations with the
 same clips, crops and frames. Two axes cross at the first value of each:
 training clips per class, and numbers of classes, all of which have
 look-alikes: 6 classes (2 directions, 3 positions) for each number of
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace, variants: List[Variant],
                 fitted = list(range(num_classes * cell.clips_per_class))
                 epochs = max(1, round(args.iterations * BATCH / len(fitted)))
                 torch.manual_seed(seed)
-                network = build(num_classes, variant)
+                network = build(num_classes, variant, args.shifts)
                 loss = train(network, clips, fitted, epochs, LR, seed,
                              variant.udl, args.amp)
                 row = dict(**cell._asdict(), seed=seed, loss=loss,
@@ -165,8 +165,9 @@ def draw(args: argparse.Namespace, variants: List[Variant],
                     fontsize=9)
     right.set_xlabel('Classes')
     right.legend(fontsize=8)
-    figure.suptitle(f'Small TSM on SynthDive ({args.difficulty}), mean over '
-                    'seeds, 95 % t-interval', fontsize=9)
+    host = 'TSM' if args.shifts else 'TSN'
+    figure.suptitle(f'Small {host} on SynthDive ({args.difficulty}), mean '
+                    'over seeds, 95 % t-interval', fontsize=9)
     return figure
 
 
@@ -198,7 +199,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Gain of DSTS over the unspecialized control on '
         'SynthDive, by clips per class and number of classes.')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/study'))
+    parser.add_argument('--out', type=Path,
+                        help='default: work_dirs/study or, with --no-shift, '
+                        'work_dirs/study_tsn')
     parser.add_argument(
         '--num-classes', type=int, nargs='+', default=[12, 6, 24],
         help='multiples of 6 up to 48; the first is that of the other axis '
@@ -211,7 +214,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--difficulty', default='medium',
                         help='default: %(default)s')
     parser.add_argument('--iterations', type=int, default=1000,
-                        help=f'of {BATCH} clips (default: %(default)s)')
+                        help=f'of {BATCH} clips, rounded to whole epochs '
+                        '(default: %(default)s)')
+    parser.add_argument(
+        '--no-shift', dest='shifts', action='store_false',
+        help='a TSN: the network sees one frame at a time')
     parser.add_argument('--amp', action='store_true',
                         help='train in bfloat16: faster, if the CPU has '
                         'instructions for it')
@@ -221,6 +228,8 @@ def parse_args() -> argparse.Namespace:
         metavar='VARIANT', help='beside the control: names of '
         'tools/benchmark.py, or NAME:KEY=VALUE,… as there')
     args = parser.parse_args()
+    args.out = args.out or Path(
+        'work_dirs', 'study' if args.shifts else 'study_tsn')
     most = CLASSES_PER_NUMBER * len(SOMERSAULTS)
     for count in args.num_classes:
         if not 0 < count <= most or count % CLASSES_PER_NUMBER:
@@ -240,8 +249,8 @@ def main() -> None:
             [CONTROL] + [name for name in args.variants if name != CONTROL])
         log = RunLog(args.out, {
             name: getattr(args, name)
-            for name in ('num_test', 'difficulty', 'iterations', 'amp')},
-            variants)
+            for name in ('num_test', 'difficulty', 'iterations', 'shifts',
+                         'amp')}, variants)
         run(args, variants, log)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')

@@ -46,6 +46,16 @@ def test_study_covers_both_axes_and_goes_on(tmp_path):
         assert control.startswith(f'{means[1]:.1f}')
         assert float(gain.split()[0]) == round(means[0] - means[1], 1)
 
+    # Another host is another study, unless its directory is.
+    other = run(tmp_path, *options, '--no-shift')
+    assert other.returncode == 1
+    assert 'shifts is True in' in other.stderr
+    done = run(tmp_path / 'tsn', *options, '--no-shift')
+    assert done.returncode == 0, done.stderr
+    losses = [json.loads(line)['loss'] for line in (
+        tmp_path / 'tsn' / 'results.jsonl').read_text().splitlines()]
+    assert losses and not set(losses) & {row['loss'] for row in rows}
+
 
 def test_bad_numbers_are_refused(tmp_path):
     for options, message in (
