@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.benchmark.data_lists import split_fold  # noqa: E402
+from dsts_mmaction.benchmark.error import refuse_twice  # noqa: E402
 from dsts_mmaction.benchmark.run_log import RunLog  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
     BATCH, LR, Clips, SmallTSM, build, evaluate, read_variants, train)
@@ -43,7 +44,11 @@ from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 def read_videos(data_root: Path, lines: List[str]) -> Iterator[np.ndarray]:
     """All frames of each clip of an annotation list."""
     for line in track(lines, description='Reading clips'):
-        reader = decord.VideoReader(str(data_root / line.split()[0]))
+        path = data_root / line.split()[0]
+        try:
+            reader = decord.VideoReader(str(path))
+        except (RuntimeError, decord.DECORDError) as error:
+            raise ValueError(f'{path} cannot be read as a video.') from error
         yield reader.get_batch(range(len(reader))).asnumpy()
 
 
@@ -53,17 +58,18 @@ def run(args: argparse.Namespace, variants: List[Variant],
     done = {(row['variant'], row['seed']) for row in log.rows}
     lines = [line for name in args.lists
              for line in read_list(str(args.data_root / name))]
-    clips = Clips(read_videos(args.data_root, lines),
-                  [int(line.split()[1]) for line in lines])
     index = {line: i for i, line in enumerate(lines)}
-    num_classes = int(clips.labels.max()) + 1
+    folds = {}
     for fold in args.folds:
-        parts = split_fold(lines, args.fold_by, fold, args.num_folds)
-        fitted, tested = ([index[line] for line in part]
-                          for part in parts)
-        if len(fitted) < BATCH:
-            raise ValueError(f'fold {fold} leaves {len(fitted)} clips to '
-                             f'train on, and a batch has {BATCH}.')
+        folds[fold] = [[index[line] for line in part] for part in split_fold(
+            lines, args.fold_by, fold, args.num_folds)]
+        if len(folds[fold][0]) < BATCH:
+            raise ValueError(f'fold {fold} leaves {len(folds[fold][0])} clips '
+                             f'to train on, and a batch has {BATCH}.')
+    clips = Clips(read_videos(args.data_root, lines),
+                  [int(line.split()[-1]) for line in lines])
+    num_classes = int(clips.labels.max()) + 1
+    for fold, (fitted, tested) in folds.items():
         plain = SmallTSM(num_classes, shifts=args.shifts)
         weights = args.out / f'plain_fold{fold}.pth'
         if weights.exists():
@@ -156,6 +162,7 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     try:
+        refuse_twice('--folds', args.folds)
         variants = read_variants(args.variants)
         log = RunLog(args.out, settings(args), variants)
         run(args, variants, log)

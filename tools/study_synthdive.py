@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dsts_mmaction.benchmark.error import refuse_twice  # noqa: E402
 from dsts_mmaction.benchmark.plots import save  # noqa: E402
 from dsts_mmaction.benchmark.run_log import RunLog  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
@@ -235,9 +236,13 @@ def parse_args() -> argparse.Namespace:
         if not 0 < count <= most or count % CLASSES_PER_NUMBER:
             parser.error(f'--num-classes must be multiples of '
                          f'{CLASSES_PER_NUMBER} up to {most}, got {count}')
-    if min(args.num_classes) * min(args.clips_per_class) < BATCH:
-        parser.error('--clips-per-class must give at least one batch of '
-                     f'{BATCH} clips, got {min(args.clips_per_class)}')
+    for cell in cells(args.num_classes, args.clips_per_class):
+        if cell.num_classes * cell.clips_per_class < BATCH:
+            parser.error('--clips-per-class must give at least one batch of '
+                         f'{BATCH} clips, got {cell.clips_per_class} for '
+                         f'{cell.num_classes} classes')
+    if args.num_test < 1:
+        parser.error(f'--num-test must be 1 or more, got {args.num_test}')
     return args
 
 
@@ -245,6 +250,9 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     try:
+        for option in ('num_classes', 'clips_per_class', 'seeds'):
+            refuse_twice(f'--{option.replace("_", "-")}',
+                         getattr(args, option))
         variants = read_variants(
             [CONTROL] + [name for name in args.variants if name != CONTROL])
         log = RunLog(args.out, {

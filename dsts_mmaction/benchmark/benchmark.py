@@ -33,6 +33,7 @@ from .scores import confusions, read_scores
 from .variants import Variant
 
 NO_GROUPS = 'none: the validation list is the test list; give --groups'
+NO_SCORES = 'none: no validation scores of the baseline; give --groups'
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _check_numbers(settings: Settings) -> None:
 
 def _run(settings: Settings, console: Console) -> Dict[str, Any]:
     work_dir = Path(settings.work_dir)
-    first = load_host(settings.hosts[0])
+    first = load_host(settings.hosts[0], settings.cfg_options)
     lists = _find_lists(settings, first, work_dir)
     names = settings.class_names and read_class_names(settings.class_names)
     num_classes = settings.num_classes or (
@@ -170,7 +171,8 @@ def _run(settings: Settings, console: Console) -> Dict[str, Any]:
 
     digests = lists.digests()
     for job in jobs:
-        prepare(job, work_dir, digests)
+        prepare(job, work_dir, digests,
+                {key: head[key] for key in ('command', 'date', 'machine')})
     failed = run_jobs(jobs, work_dir, settings.jobs, threads, console,
                       write_results)
     results = write_results(failed)
@@ -216,7 +218,8 @@ def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,
                    for job in jobs):
             groups = _find_groups(
                 [work_dir / job.name / 'val_scores.npz' for job in done
-                 if job.variant == 'baseline'])
+                 if job.variant == 'baseline']) or dict(
+                     source=NO_SCORES, groups=[])
     runs = []
     for job in done:
         run_dir = work_dir / job.name
@@ -225,9 +228,11 @@ def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,
         if groups and groups['groups']:
             within = 100 * within_group_accuracy(
                 *read_scores(run_dir / 'test_scores.npz'), groups['groups'])
+        job_settings = json.loads((run_dir / 'job.json').read_text())
         runs.append(dict(
             _key(job), data_set=head['data_set']['name'], **row,
-            within_group=within, work_dir=job.name))
+            within_group=within, work_dir=job.name,
+            source=job_settings['source']))
     return dict(
         head, groups=groups or dict(source=None, groups=[]), runs=runs,
         failed=[dict(_key(job), reason=failed[job.name]) for job in jobs

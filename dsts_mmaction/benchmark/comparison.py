@@ -14,7 +14,7 @@ ACCURACIES = dict(top1='Top-1', mean_class='Mean class',
 # after a warm start do others have the extra epochs as well.
 REFERENCES = ('baseline_extra', 'baseline')
 REFERENCES_FROM_SCRATCH = REFERENCES[::-1]
-MAINS = ('dsts_udl2', 'dsts_udl1', 'dsts_joint')
+MAINS = ('dsts_joint', 'dsts_udl2', 'dsts_udl1')
 
 
 class Comparison(NamedTuple):

@@ -118,7 +118,11 @@ def digest(path: str) -> str:
 
 
 def _subject(line: str, pattern: str) -> str:
-    match = re.search(pattern, line.split()[0])
+    try:
+        match = re.search(pattern, line.split()[0])
+    except re.error as error:
+        raise BenchmarkError(f'--fold-by must be a regular expression, got '
+                             f'{pattern!r}: {error}.') from error
     if not match or not match.groups():
         raise BenchmarkError(
             f'--fold-by must be a regular expression with one group that is '

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 from rich.console import Console
@@ -27,13 +27,16 @@ SET_BY_WORKER = {'work_dir', 'load_from', 'resume',
                  'val_evaluator.scores_file', 'test_evaluator.scores_file'}
 
 
-def prepare(job: Job, work_dir: Path, digests: Dict[str, str]) -> None:
+def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
+            source: Optional[Dict[str, Any]] = None) -> None:
     """Write what the worker reads, or check that it is there already.
 
     Args:
         job: The run.
         work_dir: The benchmark's.
         digests: Of the lists.
+        source: Command, date and machine, kept with a new run. One that is
+            there keeps its own.
 
     Raises:
         BenchmarkError: The folder holds a run with other settings.
@@ -43,14 +46,17 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str]) -> None:
         host=job.host, variant=job.variant, seed=job.seed,
         first_epoch=job.first_epoch, lists=digests,
         load_from=job.config.get('load_from'),
-        start=job.start and os.path.relpath(work_dir / job.start, run_dir))
+        start=job.start and os.path.relpath(work_dir / job.start, run_dir),
+        defaults=job.defaults)
     path = run_dir / 'job.json'
     if not path.is_file():
         # The config first: job.json says that both are there.
         write_text(run_dir / 'config.py', job.config.pretty_text)
-        write_json(path, settings)
+        write_json(path, dict(settings, source=source))
         return
-    names = differing_options(json.loads(path.read_text()), settings)
+    known = json.loads(path.read_text())
+    known.pop('source', None)
+    names = differing_options(known, settings)
     names += [name for name in differing_options(
         Config.fromfile(run_dir / 'config.py').to_dict(),
         job.config.to_dict()) if name not in SET_BY_WORKER]

@@ -9,9 +9,9 @@ from ..models.placement import feature_channels
 from ..models.specialize import import_package, specialize_config
 from ..utils.configs import load_config, set_data, set_everywhere
 from .data_lists import Lists
-from .error import BenchmarkError
+from .error import BenchmarkError, refuse_twice
 from .schedules import max_epochs, stretch_schedule
-from .variants import VARIANTS, Variant, dsts_options
+from .variants import VARIANTS, Variant, dsts_options, module_defaults
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Job:
     """One run, in ``WORK_DIR/HOST/VARIANT/seedN``.
 
     ``first_epoch`` counts the epochs before this run's own, and ``start``
-    names the run whose weights it starts from.
+    names the run whose weights it starts from. ``defaults`` are those of the
+    DSTS module, which its config does not name.
     """
     host: str
     variant: str
@@ -45,6 +46,7 @@ class Job:
     config: Config = field(repr=False, compare=False)
     first_epoch: int = 0
     start: Optional[str] = None
+    defaults: Dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -55,8 +57,13 @@ class Job:
         return self.config.train_cfg.max_epochs
 
 
-def load_host(path: str) -> Config:
+def load_host(path: str,
+              cfg_options: Optional[Dict[str, Any]] = None) -> Config:
     """Read a host's config.
+
+    Args:
+        path: Config of a plain recognizer.
+        cfg_options: Changes of it, as of MMAction2's train.py.
 
     Raises:
         BenchmarkError: It is specialized already.
@@ -67,6 +74,7 @@ def load_host(path: str) -> Config:
             raise BenchmarkError(
                 f'host {path} must be the config of a plain recognizer, got '
                 f'one whose model.{part} is a {adapter}.')
+    cfg.merge_from_dict(cfg_options or {})
     return cfg
 
 
@@ -80,13 +88,12 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
         lists: Its lists.
         data_root: Folder of the clips; by default the config's.
         num_classes: By default the config's.
-        cfg_options: As of MMAction2's train.py.
+        cfg_options: As in :func:`load_host`.
 
     Raises:
         BenchmarkError: The recognizer is specialized already.
     """
-    cfg = load_host(path)
-    cfg.merge_from_dict(cfg_options or {})
+    cfg = load_host(path, cfg_options)
     import_package(cfg)
     metric = dict(type='FineGrainedMetric')
     for split, list_file in lists.items().items():
@@ -114,8 +121,8 @@ def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
         BenchmarkError: A variant or a seed is given twice.
     """
     # Two runs in one folder.
-    _refuse_twice('--variants and --variant', [v.name for v in variants])
-    _refuse_twice('--seeds', seeds)
+    refuse_twice('--variants and --variant', [v.name for v in variants])
+    refuse_twice('--seeds', seeds)
     if protocol.warm_start and 'baseline' not in [v.name for v in variants]:
         variants = [VARIANTS['baseline'], *variants]
     # Seed by seed: an unfinished benchmark compares whole seeds.
@@ -124,13 +131,6 @@ def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
         for host, cfg in hosts.items()
         for variant in sorted(variants, key=lambda v: v.name != 'baseline')
     ]
-
-
-def _refuse_twice(option: str, values: Sequence[Any]) -> None:
-    twice = [value for value in values if list(values).count(value) > 1]
-    if twice:
-        raise BenchmarkError(f'{option} must name each once, got {twice[0]} '
-                             f'{twice.count(twice[0])} times.')
 
 
 def _job(host: str, cfg: Config, variant: Variant, seed: int,
@@ -154,7 +154,8 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
     if continues:
         cfg.load_from = None  # the baseline's weights, as the worker sets
     return Job(host, variant.name, seed, cfg,
-               *((protocol.epochs, baseline) if continues else ()))
+               *((protocol.epochs, baseline) if continues else (0, None)),
+               {} if variant.dsts is None else module_defaults())
 
 
 def _set_training(cfg: Config, seed: int, protocol: Protocol) -> None:

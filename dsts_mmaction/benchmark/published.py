@@ -54,10 +54,17 @@ def read_published(path: Union[str, Path]) -> Dict[str, Any]:
 
 
 def is_published(path: Union[str, Path]) -> bool:
-    """Whether a file is one of published numbers."""
+    """Whether a file is one of published numbers.
+
+    Raises:
+        ValueError: It ends in .json and is not JSON.
+    """
     if Path(path).suffix != '.json' or not Path(path).is_file():
         return False
-    content = json.loads(Path(path).read_text(encoding='utf-8'))
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON: {error}.') from error
     return isinstance(content, dict) and 'tables' in content
 
 
@@ -78,8 +85,8 @@ def merge(published: Dict[str, Any],
     data_set = {key: value for key, value in results['data_set'].items()
                 if key != 'class_names'}
     protocol = dict(results['protocol'])
-    source = {key: results.get(key) for key in ('command', 'date', 'machine')}
-    source['amp'] = protocol.pop('amp', False)
+    last = {key: results.get(key) for key in ('command', 'date', 'machine')}
+    amp = protocol.pop('amp', False)
     for comparison in comparisons(results['runs']):
         head = dict(host=comparison.host, data_set=data_set,
                     protocol=protocol)
@@ -102,8 +109,14 @@ def merge(published: Dict[str, Any],
                 'runs with other look-alike groups: give those to '
                 'tools/benchmark.py, by --groups and the file of these '
                 'numbers, or replace all runs at once.')
-        table['sources'] = table['sources'] + [source]
-        rows += [_row(run, index, len(table['sources']) - 1) for run in runs]
+        table['sources'] = list(table['sources'])
+        kept = len(table['sources'])
+        for run in runs:
+            source = dict(run.get('source') or last, amp=amp)
+            if source not in table['sources'][kept:]:
+                table['sources'].append(source)
+            rows.append(_row(
+                run, index, table['sources'].index(source, kept)))
         own = [row for row in rows if row['table'] == index]
         _drop_unused_sources(table, own)
         _check_precision(table, own)
@@ -116,13 +129,19 @@ def published_groups(path: Union[str, Path], host: str,
     """Look-alike groups of a published table, and their source.
 
     Raises:
-        ValueError: There is no such table.
+        ValueError: There is no such table, or tables of several protocols
+            have different groups.
     """
-    for table in read_published(path)['tables']:
-        if table['host'] == host and table['data_set']['name'] == data_set:
-            return table['groups']
-    raise ValueError(f'{path} has no table of {host} on {data_set} to take '
-                     'look-alike groups from.')
+    found = [table['groups'] for table in read_published(path)['tables']
+             if (table['host'], table['data_set']['name']) == (host, data_set)]
+    if not found:
+        raise ValueError(f'{path} has no table of {host} on {data_set} to '
+                         'take look-alike groups from.')
+    if any(groups['groups'] != found[0]['groups'] for groups in found):
+        raise ValueError(f'{path} has tables of {host} on {data_set} with '
+                         'different look-alike groups: give a file with '
+                         'those that are meant.')
+    return found[0]
 
 
 def _drop_unused_sources(table: Dict[str, Any], rows: List[Run]) -> None:

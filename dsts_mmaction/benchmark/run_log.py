@@ -3,15 +3,18 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List
 
+from filelock import FileLock
+
 from ..utils.atomic import write_json, write_lines
-from .variants import Variant
+from .variants import Variant, module_defaults
 
 
 class RunLog:
     """``OUT/results.jsonl``, one run a line, beside ``OUT/settings.json``.
 
     A study that is started again goes on where it was, and never mixes runs
-    that were made in different ways.
+    that were made in different ways. Several processes may add runs, as of
+    other seeds, at once.
 
     Args:
         out: Directory of both files; made if it is not there.
@@ -28,12 +31,14 @@ class RunLog:
 
     def __init__(self, out: Path, settings: Dict[str, Any],
                  variants: List[Variant]) -> None:
+        out.mkdir(parents=True, exist_ok=True)
         self._path = out / 'results.jsonl'
-        self.rows: List[Dict[str, Any]] = []
-        if self._path.exists():
-            self.rows = [json.loads(line) for line in
-                         self._path.read_text(encoding='utf-8').splitlines()]
-        self._check_settings(out / 'settings.json', settings)
+        self._lock = FileLock(out / '.lock')
+        # Defaults may change between versions, and titles do not show them.
+        settings = dict(settings, defaults=module_defaults())
+        with self._lock:
+            self.rows = self._read()
+            self._check_settings(out / 'settings.json', settings)
         titles = {variant.name: variant.title for variant in variants}
         for row in self.rows:
             title = titles.get(row['variant'], row['options'])
@@ -44,9 +49,17 @@ class RunLog:
 
     def append(self, variant: Variant, row: Dict[str, Any]) -> None:
         """Add a run of a variant; the file is whole at any time."""
-        self.rows.append(
-            dict(row, variant=variant.name, options=variant.title))
-        write_lines(self._path, map(json.dumps, self.rows))
+        with self._lock:
+            self.rows = self._read()
+            self.rows.append(
+                dict(row, variant=variant.name, options=variant.title))
+            write_lines(self._path, map(json.dumps, self.rows))
+
+    def _read(self) -> List[Dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        return [json.loads(line) for line in
+                self._path.read_text(encoding='utf-8').splitlines()]
 
     def _check_settings(self, path: Path, settings: Dict[str, Any]) -> None:
         if not path.exists() and not self.rows:

@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from ..models import DSTSModule
 from ..models.dsts.hyper_gradient import hyper_gradient
+from .error import refuse_twice
 from .variants import VARIANTS, Variant, dsts_options, parse_variant
 
 FRAMES, LOADED_SIZE, SIZE = 8, 40, 36
@@ -121,10 +122,11 @@ def read_variants(texts: Iterable[str]) -> List[Variant]:
     """Variants by their names, or written as for :func:`parse_variant`.
 
     Raises:
-        ValueError: There is none like that, or it does not train this
-            network.
+        ValueError: There is none like that, it is there twice, or it does
+            not train this network.
     """
     variants = [VARIANTS.get(text) or parse_variant(text) for text in texts]
+    refuse_twice('--variants', [variant.name for variant in variants])
     for variant in variants:
         build(1, variant)
     return variants

@@ -47,21 +47,21 @@ VARIANTS: Dict[str, Variant] = {
         Variant('dsts_joint', 'DSTS, joint', {}),
         Variant('dsts_udl1', 'DSTS, UDL of order 1', {}, udl=1),
         Variant('dsts_udl2', 'DSTS, UDL of order 2', {}, udl=2),
-        # Ablations of the last one.
-        Variant('no_gates', 'no gates', dict(gates=False), udl=2),
-        Variant('no_synapses', 'one neuron', dict(num_neurons=1), udl=2),
+        # Ablations of joint DSTS.
+        Variant('no_gates', 'no gates', dict(gates=False)),
+        Variant('no_synapses', 'one neuron', dict(num_neurons=1)),
         Variant('own_kernels', 'no shared kernels',
-                dict(shared_kernels=False), udl=2),
+                dict(shared_kernels=False)),
         Variant('shared_readout', 'one readout for all neurons',
-                dict(specialized_readout=False), udl=2),
-        Variant('noise', 'with Gumbel noise', dict(noise_scale=1.0), udl=2),
-        Variant('neurons_4', '4 neurons', dict(num_neurons=4), udl=2),
-        Variant('neurons_32', '32 neurons', dict(num_neurons=32), udl=2),
-        Variant('layers_1', '1 layer', dict(num_layers=1), udl=2),
-        Variant('layers_5', '5 layers', dict(num_layers=5), udl=2),
-        Variant('cosines_1', 'average over time', dict(cosines=1), udl=2),
+                dict(specialized_readout=False)),
+        Variant('noise', 'with Gumbel noise', dict(noise_scale=1.0)),
+        Variant('neurons_4', '4 neurons', dict(num_neurons=4)),
+        Variant('neurons_32', '32 neurons', dict(num_neurons=32)),
+        Variant('layers_1', '1 layer', dict(num_layers=1)),
+        Variant('layers_5', '5 layers', dict(num_layers=5)),
+        Variant('cosines_1', 'average over time', dict(cosines=1)),
         Variant('no_balance', 'no router losses',
-                dict(balance_loss_weight=0, router_z_loss_weight=0), udl=2),
+                dict(balance_loss_weight=0, router_z_loss_weight=0)),
     )
 }
 DEFAULT_VARIANTS = list(VARIANTS)[:7]
@@ -77,12 +77,12 @@ def parse_variant(text: str) -> Variant:
     Raises:
         ValueError: Anything else.
     """
-    name, _, options = text.partition(':')
-    if not name.isidentifier() or name in VARIANTS:
+    name, colon, options = text.partition(':')
+    if not (name.isidentifier() and colon) or name in VARIANTS:
         raise ValueError('a further variant must be a new NAME:key=value,…, '
-                         f'got {text!r}.')
-    allowed = [key for key in inspect.signature(DSTSModule).parameters
-               if key != 'in_channels']
+                         f'got {text!r}; those with names are '
+                         f'{", ".join(VARIANTS)}.')
+    allowed = list(module_defaults())
     dsts, udl_options, udl = {}, {}, None
     for option in filter(None, options.split(',')):
         key, _, value = option.partition('=')
@@ -104,6 +104,13 @@ def parse_variant(text: str) -> Variant:
         raise ValueError(f'variant {name}: udl must be 1 or 2, got {udl!r}.')
     return Variant(name, options.replace(',', ', ') or 'DSTS, joint', dsts,
                    udl, udl_options)
+
+
+def module_defaults() -> Dict[str, Any]:
+    """The options of DSTSModule, and what they are where nothing is said."""
+    return {name: option.default for name, option in
+            inspect.signature(DSTSModule).parameters.items()
+            if name != 'in_channels'}
 
 
 def dsts_options(variant: Variant, base: Dict[str, Any],

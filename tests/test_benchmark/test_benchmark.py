@@ -19,7 +19,7 @@ from rich.console import Console
 from dsts_mmaction.benchmark import benchmark
 from dsts_mmaction.benchmark.benchmark import Settings, run_benchmark
 from dsts_mmaction.benchmark.error import BenchmarkError
-from dsts_mmaction.benchmark.variants import VARIANTS
+from dsts_mmaction.benchmark.variants import VARIANTS, parse_variant
 from dsts_mmaction.benchmark.worker import run_job
 from dsts_mmaction.evaluation import (groups_from_confusions,
                                       within_group_accuracy)
@@ -138,6 +138,8 @@ def test_warm_start(settings, clips):
     assert np.sum(dsts['confusion']) == 6
     assert np.trace(dsts['confusion']) == right.sum()
     assert dsts['work_dir'] == 'tiny/dsts_udl2/seed3'
+    assert dsts['source'] == {
+        key: results[key] for key in ('command', 'date', 'machine')}
     assert dsts['peak_memory_mb'] > 100
 
 
@@ -258,6 +260,15 @@ def test_fold(settings, tmp_path, clips):
     assert row['val_top1'] is None and row['within_group'] is not None
 
 
+def test_fold_without_groups_says_that_there_are_none(settings):
+    results = run(settings('baseline', fold=(2, 4), fold_by=r'_s(\d+)_',
+                           epochs=1))
+    source = 'none: no validation scores of the baseline; give --groups'
+    assert results['groups'] == dict(source=source, groups=[])
+    assert f'Look-alike groups: {source}' in Path(
+        Witness.root, 'results.md').read_text()
+
+
 def test_diverged_training_has_failed(settings):
     results = run(settings(
         'baseline', cfg_options={'optim_wrapper.optimizer.lr': 1e30}))
@@ -267,6 +278,10 @@ def test_diverged_training_has_failed(settings):
 @pytest.mark.parametrize('options, words', [
     (dict(lists=dict(train='none.txt')), 'none.txt cannot be read'),
     (dict(num_classes=3), 'must end in a label from 0 to 2'),
+    (dict(cfg_options={'model.cls_head.num_classes': 4}),
+     'must end in a label from 0 to 3'),
+    (dict(cfg_options={'train_dataloader.dataset.ann_file': 'none.txt'}),
+     'none.txt cannot be read'),
     (dict(fold=(1, 2)), '--fold needs --fold-by'),
     (dict(fold_by=r'_s(\d+)_'), "--fold-by needs --fold K/N, got '_s"),
     (dict(epochs=0), '--epochs must be 1 or more, got 0'),
@@ -328,7 +343,8 @@ def test_no_groups_from_the_test_list(settings):
 
 
 def test_one_neuron_trains_upstream_and_downstream(settings):
-    results = run(settings('no_synapses', epochs=1))
+    results = run(settings(parse_variant('one:num_neurons=1,udl=2'),
+                           epochs=1))
     assert results['failed'] == [] and len(results['runs']) == 1
     hook = Witness.last.cfg.custom_hooks[-1]
     assert (hook.type, hook.order) == ('UpstreamDownstreamHook', 2)

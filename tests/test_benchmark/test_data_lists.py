@@ -55,3 +55,9 @@ def test_wrong_fold(fold, num_folds):
 def test_pattern_without_subject(pattern):
     with pytest.raises(BenchmarkError, match="got .* for 'c_s1_.mp4'"):
         split_fold(['c_s1_.mp4 0', 'c_s2_.mp4 0'], pattern, 1, 2)
+
+
+def test_pattern_that_is_none():
+    with pytest.raises(BenchmarkError, match='must be a regular expression, '
+                       r"got '_s\(': missing \)"):
+        split_fold(['c_s1_.mp4 0', 'c_s2_.mp4 0'], '_s(', 1, 2)

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -181,3 +182,13 @@ def test_other_settings_are_refused(tmp_path):
         message = re.escape(f'dsts/seed0 holds a run with another {names}: ')
         with pytest.raises(BenchmarkError, match=message):
             prepare(changed, tmp_path, digests)
+    other = dataclasses.replace(job('dsts', lr=0.1), defaults=dict(cosines=1))
+    with pytest.raises(BenchmarkError, match='with another defaults.cosines'):
+        prepare(other, tmp_path, dict(train='a'))
+
+
+def test_a_run_keeps_the_source_that_it_began_with(tmp_path):
+    for command in ('first', 'second'):
+        prepare(job('dsts'), tmp_path, {}, dict(command=command))
+    path = next(tmp_path.glob('**/job.json'))
+    assert json.loads(path.read_text())['source'] == dict(command='first')

@@ -76,6 +76,23 @@ def test_further_seeds_are_told_apart(tmp_path):
     assert '| 6 |' in text
 
 
+def test_runs_keep_their_own_sources():
+    results = fake_results(variants=['mine'])
+    sources = [dict(command=c, date=results['date'],
+                    machine=results['machine']) for c in ('one', 'other')]
+    for run in results['runs']:
+        run['source'] = sources[run['seed'] > 0]
+    published = merge(read_published('none.json'), results)
+    again = merge(published, results)
+    assert again == published
+    commands = [source['command']
+                for source in published['tables'][0]['sources']]
+    assert commands == ['one', 'other']
+    assert {row['seed']: commands[row['source']]
+            for row in published['rows']} == {
+                0: 'one', 1: 'other', 2: 'other'}
+
+
 def test_groups_of_published_numbers(tmp_path):
     path = tmp_path / 'numbers.json'
     results = fake_results()
@@ -84,6 +101,18 @@ def test_groups_of_published_numbers(tmp_path):
     assert published_groups(path, 'tsm_r18', 'gestures') == results['groups']
     with pytest.raises(ValueError, match='no table of tsm_r18 on others'):
         published_groups(path, 'tsm_r18', 'others')
+    other = fake_results()
+    other['protocol'] = dict(other['protocol'], epochs=13)
+    published = merge(read_published(path), other)
+    write_published(published, path)
+    assert published_groups(path, 'tsm_r18', 'gestures') == results['groups']
+    published['tables'][1]['groups'] = dict(source='file', groups=[[0, 2]])
+    write_published(published, path)
+    with pytest.raises(ValueError, match='different look-alike groups'):
+        published_groups(path, 'tsm_r18', 'gestures')
+    path.write_text('[[0,')
+    with pytest.raises(ValueError, match='numbers.json is not JSON'):
+        is_published(path)
     path.write_text('[[0, 1]]')
     assert not is_published(path)
     assert not is_published(tmp_path / 'groups.txt')

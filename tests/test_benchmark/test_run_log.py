@@ -21,6 +21,15 @@ def test_runs_are_there_again(tmp_path):
     assert RunLog(out, SETTINGS, [BASELINE]).rows == log.rows
 
 
+def test_two_processes_add_to_one_study(tmp_path):
+    first, second = (RunLog(tmp_path, SETTINGS, [BASELINE]) for _ in '12')
+    first.append(BASELINE, dict(seed=0))
+    second.append(BASELINE, dict(seed=1))
+    first.append(BASELINE, dict(seed=2))
+    assert [row['seed'] for row in first.rows] == [0, 1, 2]
+    assert RunLog(tmp_path, SETTINGS, [BASELINE]).rows == first.rows
+
+
 @pytest.mark.parametrize('with_runs', [True, False])
 def test_other_settings_are_refused(tmp_path, with_runs):
     log = RunLog(tmp_path, SETTINGS, [BASELINE])

@@ -70,12 +70,13 @@ def test_further_variant():
     assert variant.name == 'wide'
     assert variant.dsts == dict(mid_channels=64, gates=False)
     assert (variant.udl, variant.udl_options) == (1, dict(inner_lr='auto'))
-    assert parse_variant('again').udl is None
+    assert parse_variant('again:').udl is None
 
 
 @pytest.mark.parametrize('text, words', [
     ('baseline:udl=2', "a new NAME:key=value,…, got 'baseline"),
     (':udl=2', 'a new NAME'),
+    ('control_paramters', 'those with names are baseline, '),
     ('a:neurons=3', "has an option 'neurons'; allowed are num_neurons,"),
     ('a:in_channels=3', 'has an option'),
     ('a:num_neurons=many', "must be a Python literal, got 'many'"),

@@ -53,6 +53,16 @@ def test_bad_input_is_one_sentence(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         'error: fold 1 leaves 5 clips to train on, and a batch has 16.')
+    lines = [f'videos/val{i % 4}_s{i % 4}_.avi 0\n' for i in range(40)]
+    lines.append('videos/absent_s1_.avi 0\n')
+    Path(root, 'train.txt').write_text(''.join(lines))
+    done = run(root, tmp_path / 'out', 'baseline')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        'absent_s1_.avi cannot be read as a video.')
+    done = run(root, tmp_path / 'out', 'baseline', 'baseline')
+    assert done.stderr.splitlines()[-1] == (
+        'error: --variants must name each once, got baseline 2 times.')
 
 
 def test_options_that_it_does_not_know_are_refused(tmp_path):
