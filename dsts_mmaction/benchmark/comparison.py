@@ -10,7 +10,7 @@ from .variants import VARIANTS
 #: Accuracies of a run, in percent.
 ACCURACIES = dict(top1='Top-1', mean_class='Mean class',
                   within_group='Within group')
-# What is compared with, and what it is about: the first that is there. Only
+# What is compared with, the first that is there, and what it is about. Only
 # after a warm start do others have the extra epochs as well.
 REFERENCES = ('baseline_extra', 'baseline')
 REFERENCES_FROM_SCRATCH = REFERENCES[::-1]
@@ -44,8 +44,13 @@ class Comparison(NamedTuple):
 
     @property
     def main(self) -> Optional[str]:
-        """The variant of DSTS that the benchmark is about."""
-        return next((v for v in MAINS if v in self.variants), None)
+        """The variant of DSTS that pictures are about."""
+        return next(iter(self.mains), None)
+
+    @property
+    def mains(self) -> List[str]:
+        """The variants of DSTS that are compared with every other one."""
+        return [v for v in MAINS if v in self.variants]
 
 
 class PairChange(NamedTuple):

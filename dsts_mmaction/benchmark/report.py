@@ -102,12 +102,11 @@ def comparison_tables(comparison: Comparison) -> List[str]:
     if comparison.reference and len(variants) > 1:
         tables += ['### Differences: variant minus '
                    f'{title(comparison.reference)}\n',
-                   _differences_table(comparison, minus=True)]
-    # The other way round too: the variant in question against each control.
-    if comparison.main and len(variants) > 2:
-        tables += [f'### Differences: {title(comparison.main)} minus '
-                   'variant\n',
-                   _differences_table(comparison, minus=False)]
+                   _differences_table(comparison, comparison.reference)]
+    # The other way round too: DSTS against each control.
+    for main in comparison.mains if len(variants) > 2 else ():
+        tables += [f'### Differences: {title(main)} minus variant\n',
+                   _differences_table(comparison, main, minus=False)]
     return tables
 
 
@@ -125,9 +124,9 @@ def _variants_table(comparison: Comparison) -> str:
     return markdown_table(rows)
 
 
-def _differences_table(comparison: Comparison, minus: bool) -> str:
-    """Every variant minus the reference, or the main one minus each."""
-    fixed = comparison.reference if minus else comparison.main
+def _differences_table(comparison: Comparison, fixed: str,
+                       minus: bool = True) -> str:
+    """Every variant minus the fixed one, or that minus each."""
     accuracies = [key for key in ACCURACIES if _any_has(comparison, key)]
     columns: List[List[str]] = []
     for name, runs in comparison.variants.items():

@@ -42,7 +42,7 @@ def test_report_holds_the_numbers(tmp_path):
         assert (tmp_path / 'out' / name).read_bytes()[1:4] == b'PNG'
     assert f"`{results['command']}`" in text and 'warm start yes' in text
     assert 'cfg options model.depth=18' in text
-    variants, plain, main, pairs, failed = read_tables(text)
+    variants, plain, main, udl, pairs, failed = read_tables(text)
 
     assert [row[1] for row in variants[1:]] == [
         '`baseline`', '`baseline_extra`', '`control_compute`',
@@ -58,6 +58,7 @@ def test_report_holds_the_numbers(tmp_path):
     expected = f'{mean:+.2f} ({low:+.2f} to {high:+.2f})'
     assert plain[-2][:3] == ['DSTS, joint', '4', expected]
     assert main[2][:3] == ['plain, extra budget', '4', expected]
+    assert udl[0] == main[0] and udl[2][2:] == plain[-1][2:]
     assert plain[-2][-1] == main[2][-1]  # the bootstrap, either way
     (comparison, ) = comparisons(results['runs'])
     assert len(pairs) == 1 + len(changed_pairs(
