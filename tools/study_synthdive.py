@@ -241,8 +241,10 @@ def parse_args() -> argparse.Namespace:
             parser.error('--clips-per-class must give at least one batch of '
                          f'{BATCH} clips, got {cell.clips_per_class} for '
                          f'{cell.num_classes} classes')
-    if args.num_test < 1:
-        parser.error(f'--num-test must be 1 or more, got {args.num_test}')
+    for option in ('num_test', 'iterations'):
+        if getattr(args, option) < 1:
+            parser.error(f'--{option.replace("_", "-")} must be 1 or more, '
+                         f'got {getattr(args, option)}')
     return args
 
 

@@ -7,10 +7,12 @@ variants or hosts can be added later.
 import contextlib
 import datetime
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
+                    Tuple)
 
 from filelock import FileLock, Timeout
 from mmengine.config import Config
@@ -117,13 +119,21 @@ def _check_numbers(settings: Settings) -> None:
         if value is not None and value < 1:
             raise BenchmarkError(f'--{name.replace("_", "-")} must be 1 or '
                                  f'more, got {value}.')
+    for seed in settings.seeds:
+        if not 0 <= seed < 2**32:  # numpy's
+            raise BenchmarkError('--seeds must be from 0 to 2**32 - 1, got '
+                                 f'{seed}.')
+    if not 0 < settings.extra_lr_mult < math.inf:
+        raise BenchmarkError('--extra-lr-mult must be above 0, got '
+                             f'{settings.extra_lr_mult}.')
 
 
 def _run(settings: Settings, console: Console) -> Dict[str, Any]:
     work_dir = Path(settings.work_dir)
     first = load_host(settings.hosts[0], settings.cfg_options)
     lists = _find_lists(settings, first, work_dir)
-    names = settings.class_names and read_class_names(settings.class_names)
+    names = settings.class_names and _read(
+        '--class-names', settings.class_names, read_class_names)
     num_classes = settings.num_classes or (
         len(names) if names else first.model.cls_head.num_classes)
     if names and len(names) != num_classes:
@@ -145,7 +155,8 @@ def _run(settings: Settings, console: Console) -> Dict[str, Any]:
     protocol = Protocol(epochs, settings.extra_epochs or (epochs + 1) // 2,
                         settings.warm_start, settings.extra_lr_mult,
                         settings.val_interval, settings.amp)
-    jobs = plan_jobs(hosts, settings.variants, settings.seeds, protocol)
+    jobs = plan_jobs(hosts, settings.variants, settings.seeds, protocol,
+                     sizes['train'])
     threads = settings.threads or max(
         1, (os.cpu_count() or 1) // settings.jobs)
     head = dict(
@@ -255,13 +266,23 @@ def _given_groups(settings: Settings, lists: Lists,
         # The test list must have no part in its own groups.
         return dict(source=NO_GROUPS, groups=[]) \
             if lists.tests_on_validation() else None
-    groups = _read_groups(settings.groups, names, hosts, data_set['name'])
+    groups = _read('--groups', settings.groups, lambda path: _read_groups(
+        path, names, hosts, data_set['name']))
     try:
         check_groups(groups['groups'], data_set['num_classes'])
     except ValueError as error:
         raise BenchmarkError(f'--groups {settings.groups}: {error}'
                              ) from error
     return groups
+
+
+def _read(option: str, path: str, read: Callable[[str], Any]) -> Any:
+    """What is in an option's file."""
+    try:
+        return read(path)
+    except OSError as error:
+        raise BenchmarkError(f'{option} {path} cannot be read: '
+                             f'{error.strerror}.') from error
 
 
 def _read_groups(path: str, names: Optional[List[str]], hosts: List[str],

@@ -122,9 +122,9 @@ def _subject(line: str, pattern: str) -> str:
         match = re.search(pattern, line.split()[0])
     except re.error as error:
         raise BenchmarkError(f'--fold-by must be a regular expression, got '
-                             f'{pattern!r}: {error}.') from error
+                             f"'{pattern}': {error}.") from error
     if not match or not match.groups():
         raise BenchmarkError(
             f'--fold-by must be a regular expression with one group that is '
-            f'found in every path, got {pattern!r} for {line.split()[0]!r}.')
+            f"found in every path, got '{pattern}' for {line.split()[0]!r}.")
     return match.group(1)

@@ -1,4 +1,5 @@
 """Which runs a benchmark is made of, and the config of each."""
+import math
 import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
@@ -10,8 +11,9 @@ from ..models.specialize import import_package, specialize_config
 from ..utils.configs import load_config, set_data, set_everywhere
 from .data_lists import Lists
 from .error import BenchmarkError, refuse_twice
-from .schedules import max_epochs, stretch_schedule
-from .variants import VARIANTS, Variant, dsts_options, module_defaults
+from .schedules import check_schedule, max_epochs, stretch_schedule
+from .variants import (VARIANTS, Variant, count_parameters, dsts_options,
+                       module_defaults)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def load_host(path: str,
         cfg_options: Changes of it, as of MMAction2's train.py.
 
     Raises:
-        BenchmarkError: It is specialized already.
+        BenchmarkError: It is specialized already, or the changes do not fit.
     """
     cfg = load_config(path)
     for part, adapter in (('cls_head', 'DSTSHead'), ('neck', 'DSTSNeck')):
@@ -74,7 +76,11 @@ def load_host(path: str,
             raise BenchmarkError(
                 f'host {path} must be the config of a plain recognizer, got '
                 f'one whose model.{part} is a {adapter}.')
-    cfg.merge_from_dict(cfg_options or {})
+    try:
+        cfg.merge_from_dict(cfg_options or {})
+    except (KeyError, TypeError, IndexError) as error:
+        raise BenchmarkError(f'--cfg-options do not fit {path}: '
+                             f'{error.args[0]}') from error
     return cfg
 
 
@@ -108,7 +114,8 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
 
 
 def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
-              seeds: Sequence[int], protocol: Protocol) -> List[Job]:
+              seeds: Sequence[int], protocol: Protocol,
+              num_clips: int) -> List[Job]:
     """All runs, those first that others start from.
 
     Args:
@@ -116,9 +123,11 @@ def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
         variants: What is compared.
         seeds: Of weights, data order, augmentation and noise.
         protocol: How they are trained.
+        num_clips: Training clips.
 
     Raises:
-        BenchmarkError: A variant or a seed is given twice.
+        BenchmarkError: A variant or a seed is given twice, options of a
+            variant are wrong, or the schedule does not fit so few clips.
     """
     # Two runs in one folder.
     refuse_twice('--variants and --variant', [v.name for v in variants])
@@ -127,26 +136,37 @@ def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
         variants = [VARIANTS['baseline'], *variants]
     # Seed by seed: an unfinished benchmark compares whole seeds.
     return [
-        _job(host, cfg, variant, seed, protocol) for seed in seeds
+        _job(host, cfg, variant, seed, protocol,
+             _epoch_length(cfg, num_clips)) for seed in seeds
         for host, cfg in hosts.items()
         for variant in sorted(variants, key=lambda v: v.name != 'baseline')
     ]
 
 
 def _job(host: str, cfg: Config, variant: Variant, seed: int,
-         protocol: Protocol) -> Job:
+         protocol: Protocol, epoch_length: int) -> Job:
     baseline = Job(host, 'baseline', seed, cfg).name
     continues = protocol.warm_start and variant.name != 'baseline'
     epochs = protocol.extra_epochs if continues else protocol.epochs
     if variant.extra_budget and not protocol.warm_start:
         epochs += protocol.extra_epochs
     cfg = stretch_schedule(cfg, epochs)
+    try:
+        check_schedule(cfg, epoch_length)
+    except ValueError as error:
+        raise BenchmarkError(f'{host}, {epochs} epochs: {error}') from error
     if continues:
         cfg.optim_wrapper.optimizer.lr *= protocol.extra_lr_mult
     if variant.dsts is not None:
         # configs/_base_/dsts.py leaves its options at the top of a config.
-        dsts = dsts_options(variant, dict(cfg.get('dsts') or {}),
-                            feature_channels(cfg))
+        channels = feature_channels(cfg)
+        try:
+            dsts = dsts_options(variant, dict(cfg.get('dsts') or {}),
+                                channels)
+            count_parameters(dsts, channels)
+        except ValueError as error:
+            raise BenchmarkError(f'variant {variant.name}: {error}'
+                                 ) from error
         cfg = specialize_config(cfg, dsts, variant.udl, variant.udl_options)
         if continues and variant.udl is not None:
             cfg.custom_hooks[-1].optimizer.lr *= protocol.extra_lr_mult
@@ -156,6 +176,13 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
     return Job(host, variant.name, seed, cfg,
                *((protocol.epochs, baseline) if continues else (0, None)),
                {} if variant.dsts is None else module_defaults())
+
+
+def _epoch_length(cfg: Config, num_clips: int) -> int:
+    """Iterations of an epoch, on one device."""
+    loader = cfg.train_dataloader
+    parts = num_clips / loader.batch_size
+    return math.floor(parts) if loader.get('drop_last') else math.ceil(parts)
 
 
 def _set_training(cfg: Config, seed: int, protocol: Protocol) -> None:

@@ -239,7 +239,9 @@ def _described(groups: Optional[Dict[str, Any]]) -> str:
         # Where there cannot be any, the source says why.
         source = (groups or {}).get('source') or ''
         return source if source.startswith('none: ') else ''
-    return f"{len(groups['groups'])}, from {groups['source']}"
+    classes = '; '.join(' '.join(map(str, group))
+                        for group in groups['groups'])
+    return f"{len(groups['groups'])}, from {groups['source']}: {classes}"
 
 
 def _cell(text: str) -> str:

@@ -73,3 +73,26 @@ def _stretch(scheduler: Dict[str, Any], factor: float) -> Dict[str, Any]:
         if scheduler.get(name) is not None and not converted:
             scheduler[name] = max(scheduler[name], least)
     return scheduler
+
+
+def check_schedule(cfg: Config, epoch_length: int) -> None:
+    """Refuse a schedule of which no iteration is left.
+
+    Args:
+        cfg: A config of :func:`stretch_schedule`.
+        epoch_length: Iterations of an epoch.
+
+    Raises:
+        ValueError: A scheduler that is converted to iterations ends where it
+            begins; MMEngine would refuse it when training starts.
+    """
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in (schedulers if isinstance(schedulers, (list, tuple))
+                      else [schedulers]):
+        begin, end = scheduler.get('begin', 0), scheduler.get('end')
+        if scheduler.get('convert_to_iter_based') and end is not None and (
+                int(end * epoch_length) <= int(begin * epoch_length)):
+            raise ValueError(
+                f'{scheduler["type"]} from epoch {begin:g} to {end:g} would '
+                f'have no iteration, as an epoch has {epoch_length}: take '
+                'more epochs, more clips or smaller batches.')

@@ -284,6 +284,15 @@ def test_diverged_training_has_failed(settings):
      'none.txt cannot be read'),
     (dict(fold=(1, 2)), '--fold needs --fold-by'),
     (dict(fold_by=r'_s(\d+)_'), "--fold-by needs --fold K/N, got '_s"),
+    (dict(seeds=[0, -1]), '--seeds must be from 0 to .*, got -1'),
+    (dict(extra_lr_mult=0.0), '--extra-lr-mult must be above 0, got 0.0'),
+    (dict(groups='no.json'), '--groups no.json cannot be read: No such file'),
+    (dict(class_names='no.txt'), '--class-names no.txt cannot be read: No'),
+    (dict(cfg_options={'param_scheduler.7.end': 3}),
+     '--cfg-options do not fit .*tiny.py: .*7 exceeds'),
+    (dict(cfg_options={'train_dataloader.batch_size': 8}),
+     'tiny, 2 epochs: LinearLR from epoch 0 to 0.5 would have no iteration, '
+     'as an epoch has 1: take more'),
     (dict(epochs=0), '--epochs must be 1 or more, got 0'),
     (dict(extra_epochs=0), '--extra-epochs must be 1 or more, got 0'),
     (dict(threads=0), '--threads must be 1 or more, got 0'),
@@ -294,6 +303,13 @@ def test_diverged_training_has_failed(settings):
 def test_wrong_settings(settings, options, words):
     with pytest.raises(ValueError, match=words):
         run(settings('baseline', **options))
+
+
+def test_wrong_options_of_a_variant_are_told_first(settings):
+    with pytest.raises(BenchmarkError, match='variant wide: num_neurons must '
+                       'be .*, got -4'):
+        run(settings('baseline', parse_variant('wide:num_neurons=-4')))
+    assert not Witness.seen
 
 
 def test_variants_given_twice_are_refused(settings):

@@ -15,7 +15,7 @@ def plan(path, names, protocol, seeds=(0, ), lists=Lists('a', 'b', 'c'),
     cfg = host_config(write_host(path / 'tiny.py'), lists, root, num_classes,
                       cfg_options)
     return plan_jobs({'tiny': cfg}, [VARIANTS[n] for n in names], seeds,
-                     protocol)
+                     protocol, num_clips=100)
 
 
 def test_from_scratch(tmp_path):

@@ -62,6 +62,7 @@ def test_bad_numbers_are_refused(tmp_path):
             (('--num-classes', '8'), 'multiples of 6 up to 48, got 8'),
             (('--num-classes', '6', '--clips-per-class', '2'),
              'at least one batch of 16 clips, got 2'),
+            (('--iterations', '0'), '--iterations must be 1 or more, got 0'),
             (('--seeds', '1', '1'), '--seeds must name each once, got 1')):
         done = run(tmp_path, *options)
         assert done.returncode in (1, 2)
