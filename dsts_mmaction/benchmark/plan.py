@@ -163,6 +163,7 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
         try:
             dsts = dsts_options(variant, dict(cfg.get('dsts') or {}),
                                 channels)
+            # Builds the modules: wrong options are told before any run.
             count_parameters(dsts, channels)
         except ValueError as error:
             raise BenchmarkError(f'variant {variant.name}: {error}'

@@ -27,6 +27,7 @@ from typing import Any, Dict, Iterator, List, Tuple, Union
 from matplotlib.figure import Figure
 
 from ..utils.atomic import write_text
+from ..utils.json_files import read_json
 from .comparison import comparisons
 from .plots import draw_accuracies
 from .report import (EXPLANATION, FORMAT, comparison_tables, provenance,
@@ -61,10 +62,7 @@ def is_published(path: Union[str, Path]) -> bool:
     """
     if Path(path).suffix != '.json' or not Path(path).is_file():
         return False
-    try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON: {error}.') from error
+    content = read_json(path)
     return isinstance(content, dict) and 'tables' in content
 
 

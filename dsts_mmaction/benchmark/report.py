@@ -4,12 +4,12 @@ Spreads are sample standard deviations over seeds. Differences are paired by
 seed and come with the intervals of
 :class:`~dsts_mmaction.benchmark.statistics.PairedDifference`.
 """
-import json
 import statistics
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ..utils.atomic import write_text
+from ..utils.json_files import read_json
 from ..utils.markdown import markdown_table
 from . import plots
 from .comparison import (ACCURACIES, Comparison, PairChange, changed_pairs,
@@ -45,10 +45,7 @@ def read_results(path: Union[str, Path],
     Raises:
         ValueError: The file is something else.
     """
-    try:
-        results = json.loads(Path(path).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON: {error}.') from error
+    results = read_json(path)
     if (not isinstance(results, dict) or results.get('format') != FORMAT
             or not set(keys) <= set(results)):
         raise ValueError(f'{path} must hold {" and ".join(keys)} of a '

@@ -1,6 +1,6 @@
 """Train a config for another number of epochs, its schedule stretched."""
 import copy
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from mmengine.config import Config
 
@@ -36,12 +36,15 @@ def stretch_schedule(cfg: Config, epochs: int) -> Config:
     factor = epochs / max_epochs(cfg)
     cfg = copy.deepcopy(cfg)
     cfg.train_cfg.max_epochs = epochs
-    schedulers = cfg.get('param_scheduler')
-    if schedulers is not None and factor != 1:
-        if isinstance(schedulers, dict):
-            schedulers = [schedulers]
-        cfg.param_scheduler = [_stretch(s, factor) for s in schedulers]
+    if cfg.get('param_scheduler') is not None and factor != 1:
+        cfg.param_scheduler = [_stretch(s, factor) for s in _schedulers(cfg)]
     return cfg
+
+
+def _schedulers(cfg: Config) -> List[Dict[str, Any]]:
+    """The schedulers of a config, which may name a single one or none."""
+    schedulers = cfg.get('param_scheduler') or []
+    return [schedulers] if isinstance(schedulers, dict) else list(schedulers)
 
 
 def _stretch(scheduler: Dict[str, Any], factor: float) -> Dict[str, Any]:
@@ -86,9 +89,7 @@ def check_schedule(cfg: Config, epoch_length: int) -> None:
         ValueError: A scheduler that is converted to iterations ends where it
             begins; MMEngine would refuse it when training starts.
     """
-    schedulers = cfg.get('param_scheduler') or []
-    for scheduler in (schedulers if isinstance(schedulers, (list, tuple))
-                      else [schedulers]):
+    for scheduler in _schedulers(cfg):
         begin, end = scheduler.get('begin', 0), scheduler.get('end')
         if scheduler.get('convert_to_iter_based') and end is not None and (
                 int(end * epoch_length) <= int(begin * epoch_length)):

@@ -5,13 +5,14 @@ A group is a list of labels of classes that are hard to tell apart, such as
 file (:func:`read_groups`) or from what a recognizer confuses
 (:func:`groups_from_confusions`), and may overlap.
 """
-import json
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
+
+from ..utils.json_files import read_json
 
 Groups = List[List[int]]
 Entry = Union[int, str]
@@ -39,13 +40,13 @@ def read_class_names(path: Union[str, Path]) -> List[str]:
         ValueError: The file holds something else, or a name twice.
     """
     path = Path(path)
-    text = path.read_text(encoding='utf-8')
     if path.suffix == '.json':
-        names = _parse_json(path, text)
+        names = read_json(path)
         if isinstance(names, dict):
             by_label = {str(label): name for name, label in names.items()}
             names = [by_label.get(str(i)) for i in range(len(names))]
     else:
+        text = path.read_text(encoding='utf-8')
         names = [line.strip() for line in text.strip().splitlines()]
     if not isinstance(names, list) or not all(
             isinstance(name, str) and name for name in names):
@@ -73,9 +74,8 @@ def read_groups(path: Union[str, Path],
             the message names the file and the line or group.
     """
     path = Path(path)
-    text = path.read_text(encoding='utf-8')
     if path.suffix == '.json':
-        loaded = _parse_json(path, text)
+        loaded = read_json(path)
         if not isinstance(loaded, list) or not all(
                 isinstance(group, list) for group in loaded):
             raise ValueError(f'{path} must hold a JSON list of lists of '
@@ -83,7 +83,7 @@ def read_groups(path: Union[str, Path],
         blocks = [[(f'group {i}', entry) for entry in group]
                   for i, group in enumerate(loaded)]
     else:
-        blocks = _text_blocks(text)
+        blocks = _text_blocks(path.read_text(encoding='utf-8'))
     labels = {name: i for i, name in enumerate(class_names or ())}
     groups = []
     for block in blocks:
@@ -224,13 +224,6 @@ def most_confused_pairs(confusion: np.ndarray, k: int) -> List[ClassPair]:
     pairs = zip(*np.unravel_index(order, both.shape))
     return [ClassPair(int(i), int(j), int(both[i, j])) for i, j in pairs
             if both[i, j] > 0]
-
-
-def _parse_json(path: Path, text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON: {error}.') from error
 
 
 def _text_blocks(text: str) -> List[List[Tuple[str, Entry]]]:

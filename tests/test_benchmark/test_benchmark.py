@@ -397,8 +397,8 @@ def test_killed_benchmark_goes_on(tmp_path, clips):
         sys.executable, str(TOOL), write_host(tmp_path / 'tiny.py', 1),
         '--data-root', clips, '--work-dir', str(work_dir), '--epochs', '2',
         '--extra-epochs', '1', '--warm-start', '--variants', 'dsts_udl1',
-        '--variant', 'broken:num_neurons=-1', '--seeds', '0', '--jobs', '2',
-        '--threads', '1', '--amp'
+        '--variant', 'broken:udl=1,udl.interval=-1', '--seeds', '0',
+        '--jobs', '2', '--threads', '1', '--amp'
     ]
     base = work_dir / 'tiny' / 'baseline' / 'seed0'
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -418,5 +418,6 @@ def test_killed_benchmark_goes_on(tmp_path, clips):
                                                        'dsts_udl1']
     failure, = results['failed']
     assert failure['variant'] == 'broken'
-    assert 'num_neurons must be an integer' in failure['reason']
+    assert ('interval of UpstreamDownstreamHook must be an integer'
+            in failure['reason'])
     assert results['command'].startswith('python ')

@@ -60,10 +60,7 @@ def test_report_holds_the_numbers(tmp_path):
     assert main[2][:3] == ['plain, extra budget', '4', expected]
     assert udl[0] == main[0] and udl[2][2:] == plain[-1][2:]
     assert plain[-2][-1] == main[2][-1]  # the bootstrap, either way
-    (comparison, ) = comparisons(results['runs'])
-    assert len(pairs) == 1 + len(changed_pairs(
-        comparison.variants['dsts_joint'],
-        comparison.variants['baseline_extra'], 15))
+    assert len(pairs) == 14  # of 15, as two did not change
     assert failed[1] == ['tsm_r18, dsts_udl1', '0', r'the loss \| was NaN']
 
 
