@@ -125,12 +125,11 @@ def dense_forward(module: DSTSModule, x, noise=None,
 def read_out(readout, z, routing):
     """What is added to the features, (B, C)."""
     coefficients = time_course(readout.time_course, z, readout.training)
-    out, gain = coefficients @ readout.linear.weight.t(), 8
+    out = coefficients @ readout.linear.weight.t()
     if readout.own_weights is not None:
-        gain = 4
         for n, weight in enumerate(readout.own_weights):
             out = out + routing[:, n:n + 1] * (coefficients @ weight.t())
-    return out * gain / z.shape[1]**0.5
+    return out * 8 / z.shape[1]**0.5
 
 
 def time_course(course, z, training):

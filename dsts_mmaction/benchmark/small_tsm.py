@@ -191,10 +191,16 @@ def train(network: SmallTSM, clips: Clips, indices: List[int], epochs: int,
                 downstream if name.startswith('dsts.') else others)
         kind[name] = parameter
     fitted = [*downstream.values(), *others.values()]
-    optimizers = [torch.optim.AdamW(
-        [dict(params=[p for p in fitted if p.dim() > 1]),
-         dict(params=[p for p in fitted if p.dim() == 1], weight_decay=0)],
-        lr=lr, weight_decay=WEIGHT_DECAY)]
+    # As DSTSOptimWrapperConstructor has it.
+    own = [] if network.dsts is None else list(network.dsts.own_parameters())
+    own_ids = {id(p) for p in own}
+    groups = [
+        dict(params=[p for p in fitted
+                     if p.dim() > 1 and id(p) not in own_ids]),
+        dict(params=[p for p in fitted if p.dim() == 1], weight_decay=0)]
+    if own:
+        groups.append(dict(params=own, lr=lr / len(own[0])))
+    optimizers = [torch.optim.AdamW(groups, lr=lr, weight_decay=WEIGHT_DECAY)]
     if udl is not None:
         optimizers.append(torch.optim.AdamW(
             upstream.values(), lr=UPSTREAM_LR, weight_decay=0))

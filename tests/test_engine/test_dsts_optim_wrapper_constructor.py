@@ -6,6 +6,7 @@ from mmengine.optim import (DefaultOptimWrapperConstructor, OptimWrapperDict,
                             build_optim_wrapper)
 
 from dsts_mmaction.engine.upstream_downstream import convert_upstream_group
+from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.models.unspecialized import dsts_modules
 from tests.builders import build, slowonly, specialize, tsm
 from tests.test_models.test_dsts_layer import videomae
@@ -83,12 +84,15 @@ def test_every_parameter_is_in_exactly_one_group_and_groups_are_named():
     assert len(ids) == len(set(ids))
     assert set(ids) == {id(p) for p in special.parameters()}
     named = {g['name']: g for g in optimizer.param_groups if 'name' in g}
-    assert list(named) == ['dsts_kernels', 'dsts_norms', 'dsts_upstream']
+    assert list(named) == ['dsts_kernels', 'dsts_norms', 'dsts_own_kernels',
+                           'dsts_upstream']
     assert all(g['lr'] == 0.2 for g in named.values())
     assert named['dsts_kernels']['weight_decay'] == 0.005
     module, = dsts_modules(special)
     assert {id(p) for p in named['dsts_upstream']['params']} == {
         id(p) for p in module.upstream_parameters()}
+    assert {id(p) for p in named['dsts_own_kernels']['params']} == {
+        id(p) for p in module.own_parameters()}
 
 
 def test_frozen_parameters_are_left_out():
@@ -129,10 +133,41 @@ def test_what_the_config_leaves_to_the_optimizer_is_the_optimizer_s():
     lr, decay = (optimizer.defaults[name] for name in ('lr', 'weight_decay'))
     assert lr > 0 and decay > 0
     named = {g['name']: g for g in optimizer.param_groups if 'name' in g}
-    assert all(g['lr'] == g['configured_lr'] == 2 * lr
-               for g in named.values())
+    neurons = next(dsts_modules(special)).num_neurons
+    assert {name: g['lr'] for name, g in named.items()} == {
+        name: g['configured_lr'] for name, g in named.items()} == dict(
+        dsts_kernels=2 * lr, dsts_own_kernels=2 * lr * (1 / neurons),
+        dsts_norms=2 * lr, dsts_upstream=2 * lr)
     assert {name: g['weight_decay'] for name, g in named.items()} == dict(
-        dsts_kernels=decay / 2, dsts_norms=0, dsts_upstream=0)
+        dsts_kernels=decay / 2, dsts_own_kernels=decay / 2, dsts_norms=0,
+        dsts_upstream=0)
+
+
+@pytest.mark.parametrize('optimizer, own_lr_mult, expected', [
+    ('SGD', None, [1, 1]),
+    ('Adam', None, [1 / 3, 1 / 2]),
+    ('RMSprop', None, [1 / 3, 1 / 2]),
+    ('SGD', 0.25, [0.25, 0.25]),
+    ('AdamW', 0.25, [0.25, 0.25]),
+])
+def test_what_neurons_own_learns_as_slowly_as_each_sees_samples(
+        optimizer, own_lr_mult, expected):
+    modules = [DSTSModule(8, num_neurons=n) for n in (3, 2, 1)]
+    model = torch.nn.ModuleList([torch.nn.Linear(2, 2), *modules])
+    options = {} if own_lr_mult is None else dict(own_lr_mult=own_lr_mult)
+    groups = build_optim_wrapper(
+        model,
+        dict(constructor='DSTSOptimWrapperConstructor',
+             optimizer=dict(type=optimizer, lr=0.5), paramwise_cfg=dict(
+                 dsts=dict(options, lr_mult=4)))).optimizer.param_groups
+    lr = {id(p): group['lr'] for group in groups for p in group['params']}
+    assert set(lr) == {id(p) for p in model.parameters()}
+    for module, mult in zip(modules, [*expected, 1]):
+        own = {id(p) for p in module.own_parameters()}
+        assert bool(own) == (module.num_neurons > 1)
+        for parameter in module.parameters():
+            assert lr[id(parameter)] == pytest.approx(
+                2 * (mult if id(parameter) in own else 1))
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -169,7 +204,8 @@ def test_the_model_is_whole_again_when_the_host_s_constructor_fails():
 
 def test_unknown_option_is_named():
     with pytest.raises(ValueError, match="paramwise_cfg.dsts has no option "
-                       "'lr'; allowed are lr_mult and decay_mult"):
+                       "'lr'; allowed are lr_mult, decay_mult and "
+                       'own_lr_mult'):
         OPTIM_WRAPPER_CONSTRUCTORS.build(
             dict(type='DSTSOptimWrapperConstructor',
                  optim_wrapper_cfg=dict(optimizer=SGD),

@@ -120,6 +120,21 @@ def test_initial_scores_tell_samples_apart(create):
     assert scores.std(0).min() > 0.3
 
 
+@pytest.mark.parametrize('create', ['construct', 'reset'])
+def test_all_neurons_of_a_layer_start_with_the_same_gates(create):
+    module = DSTSModule(8, num_neurons=4, num_layers=2, mid_channels=256)
+    if create == 'reset':
+        module = randomize(module)
+        module.reset_parameters()
+    first, second = (
+        layer.neurons.spatial_channels() for layer in module.layers)
+    for channels in (first, second):
+        assert (channels == channels[0]).all()
+        # Six standard deviations of 256 fair coins.
+        assert abs(channels[0].sum() - 128) < 48
+    assert not torch.equal(first, second)
+
+
 @pytest.mark.parametrize('spatial', ['all', 'none'])
 def test_evaluation_with_all_gates_on_one_side(spatial):
     module = make().eval()
@@ -284,6 +299,23 @@ def test_parameters_are_partitioned():
         f'layers.{i}.{n}' for i in range(2) for n in
         ('synapse.linear.weight', 'synapse.linear.bias', 'neurons.gate_logits')
     }
+
+
+@pytest.mark.parametrize('options, own', [
+    ({}, ('neurons.spatial_kernels', 'neurons.temporal_kernels',
+          'own_weights')),
+    (dict(shared_kernels=False), ('own_weights', )),
+    (dict(specialized_readout=False),
+     ('neurons.spatial_kernels', 'neurons.temporal_kernels')),
+    (dict(num_neurons=1), ()),
+])
+def test_a_neuron_owns_what_it_has_beside_a_shared_part(options, own):
+    module = DSTSModule(6, mid_channels=4, **{'num_neurons': 3, **options})
+    found = [id(p) for p in module.own_parameters()]
+    assert len(found) == len(set(found))
+    assert set(found) <= {id(p) for p in module.downstream_parameters()}
+    assert {n for n, p in module.named_parameters() if id(p) in found} == {
+        n for n, _ in module.named_parameters() if n.endswith(own)}
 
 
 def test_without_gates_only_synapses_are_upstream():

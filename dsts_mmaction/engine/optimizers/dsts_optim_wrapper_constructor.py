@@ -1,17 +1,22 @@
 """Parameter groups: the host's rules for the host, ours for DSTS."""
-from typing import Any, Dict, List, Optional
+from collections import defaultdict
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmaction.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
+from ...models.dsts import DSTSModule
 from ...models.unspecialized import dsts_modules, unspecialized
 from ...utils.callers import calling
 from ..hooks import UpstreamDownstreamHook
 from ..upstream_downstream import UPSTREAM_GROUP, convert_upstream_group
+
+# What each neuron has beside what all share.
+OWN_GROUP = 'dsts_own_kernels'
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -30,8 +35,13 @@ class DSTSOptimWrapperConstructor:
     classifier, and never trains a bare parameter). The DSTS parameters then
     join as groups of their own, marked by ``name``:
 
-    - ``dsts_kernels``: the neurons' kernels, the bottleneck and the
-      readout, base learning rate and weight decay;
+    - ``dsts_kernels``: the bottleneck, and of the neurons' kernels and the
+      readout what all neurons share, base learning rate and weight decay;
+    - ``dsts_own_kernels``: what each of N neurons has beside that, weight
+      decay, and the base learning rate with SGD, 1/N of it with others. Of
+      N neurons one sees 1/N of the samples; SGD's steps are that much
+      shorter by themselves, while those of Adam and its kin are as long as
+      of what sees all samples;
     - ``dsts_norms``: norm layers, no weight decay;
     - ``dsts_upstream``: synapses and gate logits, no weight decay. Empty if
       the Runner has an UpstreamDownstreamHook, which trains them itself and
@@ -41,7 +51,9 @@ class DSTSOptimWrapperConstructor:
         optim_wrapper_cfg: Config of the optimizer wrapper.
         paramwise_cfg: The host constructor's options; ``constructor``, its
             type (default: MMEngine's); and ``dsts``, a dict of ``lr_mult``
-            and ``decay_mult`` for the DSTS groups (default 1).
+            and ``decay_mult`` for the DSTS groups (default 1), and
+            ``own_lr_mult``, further for ``dsts_own_kernels`` (default: as
+            above).
 
     Raises:
         ValueError: An unknown option in ``paramwise_cfg.dsts``, or a host
@@ -57,11 +69,12 @@ class DSTSOptimWrapperConstructor:
         multipliers = dict(paramwise_cfg.pop('dsts', None) or {})
         self.lr_mult = multipliers.pop('lr_mult', 1.0)
         self.decay_mult = multipliers.pop('decay_mult', 1.0)
+        self.own_lr_mult = multipliers.pop('own_lr_mult', None)
         if multipliers:
             raise ValueError(
                 'paramwise_cfg.dsts has no option '
-                f'{", ".join(map(repr, multipliers))}; allowed are lr_mult '
-                'and decay_mult.')
+                f'{", ".join(map(repr, multipliers))}; allowed are lr_mult, '
+                'decay_mult and own_lr_mult.')
         self.host = OPTIM_WRAPPER_CONSTRUCTORS.build(
             dict(
                 type=host,
@@ -95,17 +108,21 @@ class DSTSOptimWrapperConstructor:
 
     def _dsts_groups(self, model: nn.Module,
                      optimizer: Optimizer) -> List[Dict[str, Any]]:
-        groups: Dict[str, List[nn.Parameter]] = dict(
-            dsts_kernels=[], dsts_norms=[], **{UPSTREAM_GROUP: []})
+        groups: Dict[Tuple[str, float], List[nn.Parameter]] = defaultdict(list)
         for module in dsts_modules(model):
-            groups[UPSTREAM_GROUP].extend(module.upstream_parameters())
+            own = {id(p) for p in module.own_parameters()}
+            own_lr_mult = self._own_lr_mult(module, optimizer)
             for parameter in module.downstream_parameters():
-                kind = 'dsts_norms' if parameter.dim() == 1 else 'dsts_kernels'
-                groups[kind].append(parameter)
+                key = ('dsts_norms' if parameter.dim() == 1 else
+                       'dsts_kernels', 1.0)
+                if id(parameter) in own:
+                    key = OWN_GROUP, own_lr_mult
+                groups[key].append(parameter)
+            groups[UPSTREAM_GROUP, 1.0].extend(module.upstream_parameters())
         named = [
             self._group(name, [p for p in params if p.requires_grad],
-                        optimizer.defaults)
-            for name, params in groups.items()
+                        optimizer.defaults, lr_mult)
+            for (name, lr_mult), params in sorted(groups.items())
             if any(p.requires_grad for p in params)
         ]
         if _trains_upstream(calling(Runner)):
@@ -114,17 +131,22 @@ class DSTSOptimWrapperConstructor:
                     group['params'] = []
         return named
 
+    def _own_lr_mult(self, module: DSTSModule, optimizer: Optimizer) -> float:
+        if self.own_lr_mult is not None:
+            return self.own_lr_mult
+        return 1 if isinstance(optimizer, SGD) else 1 / module.num_neurons
+
     def _group(self, name: str, params: List[nn.Parameter],
-               defaults: Dict[str, Any]) -> Dict[str, Any]:
+               defaults: Dict[str, Any], lr_mult: float) -> Dict[str, Any]:
         group: Dict[str, Any] = dict(params=params, name=name)
         # Not from the config, which may leave them to the optimizer: AdamW
         # then decays by 0.01.
         if defaults.get('lr') is not None:
-            group['lr'] = defaults['lr'] * self.lr_mult
+            group['lr'] = defaults['lr'] * self.lr_mult * lr_mult
             # What schedulers and --auto-scale-lr start from.
             group['configured_lr'] = group['lr']
         if defaults.get('weight_decay') is not None:
-            decays = name == 'dsts_kernels'
+            decays = name in ('dsts_kernels', OWN_GROUP)
             group['weight_decay'] = (
                 defaults['weight_decay'] * self.decay_mult if decays else 0.0)
         return group

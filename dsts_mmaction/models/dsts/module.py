@@ -207,6 +207,20 @@ class DSTSModule(nn.Module):
         upstream = {id(p) for p in self.upstream_parameters()}
         return (p for p in self.parameters() if id(p) not in upstream)
 
+    def own_parameters(self) -> Iterator[nn.Parameter]:
+        """What each neuron has beside a part that all neurons share.
+
+        Its kernels and its map in the readout; downstream parameters, of
+        shape (N, ...). Nothing of a layer that shares no kernels, or whose
+        only neuron has none to share with.
+        """
+        for layer in self.layers:
+            if layer.neurons.shared_spatial_kernel is not None:
+                yield layer.neurons.spatial_kernels
+                yield layer.neurons.temporal_kernels
+        if self.readout.own_weights is not None:
+            yield self.readout.own_weights
+
     def extra_repr(self) -> str:
         return (f'in_channels={self.in_channels}, '
                 f'num_neurons={self.num_neurons}, '

@@ -18,6 +18,8 @@ from .straight_through import straight_through_one_hot
 
 # Initial size of a neuron's own kernels beside the shared ones (ours).
 OWN_STD = 0.3
+# Of the gate logits (ours).
+GATE_STD = 0.3
 
 
 class SpecializedNeurons(nn.Module):
@@ -57,7 +59,7 @@ class SpecializedNeurons(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """He initialisation of either operator; gates start undecided."""
+        """He initialisation of either operator; neurons share the gates."""
         for kernels, shared in self._operators():
             std = math.sqrt(2 / kernels[0, 0].numel())
             if shared is not None:
@@ -65,10 +67,14 @@ class SpecializedNeurons(nn.Module):
                 # Perturbed copies of one neuron.
                 std *= OWN_STD
             nn.init.normal_(kernels, std=std)
-        # Small, so that little turns a gate, yet no tie: about half of the
-        # channels start as temporal.
+        # About half of the channels start as temporal, the same ones in all
+        # neurons: a channel that was spatial for some samples and temporal
+        # for others would tell the next layer little.
         if self.gate_logits is not None:
-            nn.init.normal_(self.gate_logits, std=0.01)
+            with torch.no_grad():
+                self.gate_logits.copy_(
+                    nn.init.normal_(self.gate_logits[0].clone(),
+                                    std=GATE_STD))
 
     def spatial_channels(self) -> Tensor:
         """Which channels are spatial, shape (N, M), bool; needs gates."""

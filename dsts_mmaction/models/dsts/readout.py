@@ -23,8 +23,7 @@ class Readout(nn.Module):
     resembles each other enough to choose that neuron. The gain sets how fast
     the module leaves the identity (docs/what_we_tried.md). It falls with
     sqrt(M), as a step of the optimizer moves the output further the more
-    channels there are, and is half as large where two maps are added up: a
-    step then goes as far with one map as with two.
+    channels there are.
 
     Args:
         mid_channels: Channels M of the layers.
@@ -43,8 +42,7 @@ class Readout(nn.Module):
         self.register_parameter('own_weights', nn.Parameter(torch.empty(
             num_neurons, out_channels, mid_channels * cosines))
             if num_neurons > 1 else None)
-        self.gain = GAIN / math.sqrt(mid_channels) / (
-            1 if self.own_weights is None else 2)
+        self.gain = GAIN / math.sqrt(mid_channels)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
