@@ -206,8 +206,11 @@ def check_it_builds(host, data):
     lr = {id(p): group['lr'] for group in optim_wrapper.optimizer.param_groups
           for p in group['params']}
     backbone = list(model.backbone.parameters())
+    # What each neuron has to itself learns slower with AdamW, on purpose.
+    own = {id(p) for module in dsts_modules(model)
+           for p in module.own_parameters()}
     new = [lr[id(p)] for part in (model.cls_head.head, model.cls_head.dsts)
-           for p in part.parameters()]
+           for p in part.parameters() if id(p) not in own]
     # Layer decay leaves the backbone's last norm the whole rate.
     mean = (sum(lr[id(p)] * p.numel() for p in backbone)
             / sum(p.numel() for p in backbone))
