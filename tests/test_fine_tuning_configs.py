@@ -207,8 +207,14 @@ def check_it_builds(host, data):
           for p in group['params']}
     backbone = list(model.backbone.parameters())
     # What each neuron has to itself learns slower with AdamW, on purpose.
-    own = {id(p) for module in dsts_modules(model)
-           for p in module.own_parameters()}
+    own = set()
+    for module in dsts_modules(model):
+        share = (1 if isinstance(optim_wrapper.optimizer, torch.optim.SGD)
+                 else 1 / module.num_neurons)
+        rate = lr[id(module.readout.linear.weight)]
+        for parameter in module.own_parameters():
+            own.add(id(parameter))
+            assert lr[id(parameter)] == pytest.approx(rate * share)
     new = [lr[id(p)] for part in (model.cls_head.head, model.cls_head.dsts)
            for p in part.parameters() if id(p) not in own]
     # Layer decay leaves the backbone's last norm the whole rate.

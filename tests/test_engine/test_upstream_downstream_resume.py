@@ -147,9 +147,13 @@ def test_a_joint_run_goes_on_from_udl(optimizer, tmp_path, capsys):
     assert len(group(runner)['params']) == 6
     assert 'train/upstream_loss' not in runner.message_hub.log_scalars
     # Their learning rate follows the schedule, and they move.
-    # What neurons own has another learning rate with AdamW.
-    assert {g['lr'] for g in runner.optim_wrapper.optimizer.param_groups
-            if g.get('name') != 'dsts_own_kernels'} == {group(runner)['lr']}
+    # What neurons own learns 1/N as fast with AdamW.
+    module, = dsts_modules(runner.model)
+    own_mult = 1 if optimizer is None else 1 / module.num_neurons
+    for each in runner.optim_wrapper.optimizer.param_groups:
+        is_own = each.get('name') == 'dsts_own_kernels'
+        assert each['lr'] == pytest.approx(
+            group(runner)['lr'] * (own_mult if is_own else 1), rel=1e-12)
     assert group(runner)['lr'] == pytest.approx(
         0.01 if optimizer is None else 1e-3)
     assert all(not torch.equal(a, b)
