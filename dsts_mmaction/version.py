@@ -1,3 +1,7 @@
-"""The version of this package."""
+"""The version of this package.
 
-__version__ = '0.1.0'
+It goes up with every change of what a training comes to: benchmarks do not
+mix runs of two versions.
+"""
+
+__version__ = '0.2.0'

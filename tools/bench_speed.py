@@ -469,7 +469,8 @@ def title(rounds: int) -> str:
         device += ('; whole training iterations on '
                    f'{torch.cuda.get_device_name()} under autocast')
     return (f'{device}; modules on {"x".join(map(str, SHAPE))}; '
-            f'medians of up to {rounds} rounds')
+            f'medians of {rounds} rounds, fewer where one takes long; '
+            '"bar" is what we aim at')
 
 
 def main() -> None:

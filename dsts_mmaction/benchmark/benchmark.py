@@ -34,7 +34,7 @@ from .report import write_report
 from .scores import confusions, read_scores
 from .variants import Variant
 
-NO_GROUPS = 'none: the validation list is the test list; give --groups'
+NO_GROUPS = 'none: validation clips are test clips; give --groups'
 NO_SCORES = 'none: no validation scores of the baseline; give --groups'
 
 
@@ -56,8 +56,8 @@ class Settings:
             host's.
         class_names: File of class names.
         groups: File of look-alike groups; by default they are found from the
-            baseline's validation confusions, unless the validation list is
-            the test list.
+            baselines' validation confusions, of all hosts together, unless
+            validation clips are test clips.
         fold: ``(K, N)`` to train on training and validation list without
             fold K of N, and test on that.
         fold_by: Regular expression for the subject in a clip's path.
@@ -242,7 +242,7 @@ def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,
         job_settings = json.loads((run_dir / 'job.json').read_text())
         runs.append(dict(
             _key(job), data_set=head['data_set']['name'], **row,
-            within_group=within, work_dir=job.name,
+            within_group=within, work_dir=job.name, amp=job.amp,
             source=job_settings['source']))
     return dict(
         head, groups=groups or dict(source=None, groups=[]), runs=runs,
@@ -310,8 +310,11 @@ def _find_groups(score_files: List[Path]) -> Optional[Dict[str, Any]]:
 def _find_lists(settings: Settings, first: Config, work_dir: Path) -> Lists:
     paths = {}
     for split in ('train', 'val', 'test'):
-        paths[split] = list_path(first, split, settings.data_root,
-                                 settings.lists.get(split))
+        name = settings.lists.get(split)
+        is_missing = (split == 'val' and name is None
+                      and first.get('val_dataloader') is None)
+        paths[split] = None if is_missing else list_path(
+            first, split, settings.data_root, name)
     lists = Lists(**paths)
     if settings.fold is None:
         if settings.fold_by is not None:

@@ -12,8 +12,8 @@ ACCURACIES = dict(top1='Top-1', mean_class='Mean class',
                   within_group='Within group')
 # What is compared with, the first that is there, and what it is about. Only
 # after a warm start do others have the extra epochs as well.
-REFERENCES = ('baseline_extra', 'baseline')
-REFERENCES_FROM_SCRATCH = REFERENCES[::-1]
+PLAIN = ('baseline_extra', 'baseline')
+CONTROLS = ('control_compute', 'control_parameters')
 MAINS = ('dsts_joint', 'dsts_udl2', 'dsts_udl1')
 
 
@@ -38,14 +38,18 @@ class Comparison(NamedTuple):
 
     @property
     def reference(self) -> Optional[str]:
-        """The plain recognizer with the same budget, or else the other."""
-        order = REFERENCES if self.warm_start else REFERENCES_FROM_SCRATCH
+        """The plain recognizer with the same budget, or else the other, or
+        else a control."""
+        order = (PLAIN if self.warm_start else PLAIN[::-1]) + CONTROLS
         return next((v for v in order if v in self.variants), None)
 
     @property
     def main(self) -> Optional[str]:
-        """The variant of DSTS that pictures are about."""
-        return next(iter(self.mains), None)
+        """The variant that pictures are about: of DSTS, or else the first
+        that is neither plain nor the reference."""
+        others = [v for v in self.variants
+                  if v not in (*PLAIN, self.reference)]
+        return next(iter([*self.mains, *others]), None)
 
     @property
     def mains(self) -> List[str]:

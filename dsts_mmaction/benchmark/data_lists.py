@@ -29,9 +29,9 @@ class Lists:
         return {name: path for name, path in paths.items() if path}
 
     def tests_on_validation(self) -> bool:
-        """Whether the validation clips are the test clips."""
-        return self.val is not None and \
-            {*read_list(self.val)} == {*read_list(self.test)}
+        """Whether any validation clip is a test clip."""
+        return self.val is not None and not \
+            {*_clips(self.val)}.isdisjoint(_clips(self.test))
 
     def digests(self) -> Dict[str, str]:
         """What tells that a list has changed."""
@@ -91,7 +91,8 @@ def write_fold(lists: Lists, pattern: str, fold: int, num_folds: int,
                folder: str) -> Lists:
     """Lists of a fold of the training and validation list.
 
-    The test list is not opened. There is no validation list.
+    The test list is not opened: it is no part of the fold where it is the
+    validation list as well. The fold has no validation list.
 
     Args:
         lists: The whole lists.
@@ -101,7 +102,8 @@ def write_fold(lists: Lists, pattern: str, fold: int, num_folds: int,
         folder: Where the fold's lists are written.
     """
     lines = read_list(lists.train)
-    if lists.val:
+    if lists.val and \
+            os.path.realpath(lists.val) != os.path.realpath(lists.test):
         lines += read_list(lists.val)
     paths = []
     for name, part in zip(('train', 'test'),
@@ -115,6 +117,11 @@ def digest(path: str) -> str:
     """A short digest of a file's content."""
     with open(path, 'rb') as file:
         return hashlib.sha256(file.read()).hexdigest()[:16]
+
+
+def _clips(path: str) -> List[str]:
+    """The paths in a list."""
+    return [line.split()[0] for line in read_list(path)]
 
 
 def _subject(line: str, pattern: str) -> str:

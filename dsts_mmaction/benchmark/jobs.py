@@ -15,16 +15,13 @@ from ..utils.configs import differing_options
 from ..utils.processes import end_process, training_environment
 from ..utils.reporter import Reporter
 from ..utils.training_log import last_training_record, read_scalars
+from ..version import __version__
 from .error import BenchmarkError
 from .plan import Job
 
 POLL_SECONDS = 1.0
 # Without a terminal; a benchmark takes hours.
 PLAIN_SECONDS = 60.0
-# What the worker sets; MMEngine writes config.py again with it. Where a
-# training starts is in job.json, too.
-SET_BY_WORKER = {'work_dir', 'load_from', 'resume',
-                 'val_evaluator.scores_file', 'test_evaluator.scores_file'}
 
 
 def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
@@ -45,9 +42,8 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
     settings = dict(
         host=job.host, variant=job.variant, seed=job.seed,
         first_epoch=job.first_epoch, lists=digests,
-        load_from=job.config.get('load_from'),
         start=job.start and os.path.relpath(work_dir / job.start, run_dir),
-        defaults=job.defaults)
+        defaults=job.defaults, version=__version__)
     path = run_dir / 'job.json'
     if not path.is_file():
         # The config first: job.json says that both are there.
@@ -57,9 +53,9 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
     known = json.loads(path.read_text())
     known.pop('source', None)
     names = differing_options(known, settings)
-    names += [name for name in differing_options(
+    names += differing_options(
         Config.fromfile(run_dir / 'config.py').to_dict(),
-        job.config.to_dict()) if name not in SET_BY_WORKER]
+        job.config.to_dict())
     if names:
         more = f' and {len(names) - 3} more' if len(names) > 3 else ''
         raise BenchmarkError(

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
+from mmaction.registry import HOOKS
 from mmengine.config import Config
 
 from ..models.placement import feature_channels
@@ -57,6 +58,12 @@ class Job:
     @property
     def epochs(self) -> int:
         return self.config.train_cfg.max_epochs
+
+    @property
+    def amp(self) -> bool:
+        """Whether it trains with mixed precision, by --amp or its host."""
+        kind = str(self.config.optim_wrapper.get('type'))
+        return kind.rpartition('.')[2] == 'AmpOptimWrapper'
 
 
 def load_host(path: str,
@@ -156,7 +163,12 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
     except ValueError as error:
         raise BenchmarkError(f'{host}, {epochs} epochs: {error}') from error
     if continues:
-        cfg.optim_wrapper.optimizer.lr *= protocol.extra_lr_mult
+        optimizer = cfg.optim_wrapper.optimizer
+        if not isinstance(optimizer.get('lr'), (int, float)):
+            raise BenchmarkError(
+                f'{host}: optim_wrapper.optimizer.lr must be a number to go '
+                f'on with after a warm start, got {optimizer.get("lr")!r}.')
+        optimizer.lr *= protocol.extra_lr_mult
     if variant.dsts is not None:
         # configs/_base_/dsts.py leaves its options at the top of a config.
         channels = feature_channels(cfg)
@@ -165,10 +177,13 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
                                 channels)
             # Builds the modules: wrong options are told before any run.
             count_parameters(dsts, channels)
-        except ValueError as error:
+            cfg = specialize_config(cfg, dsts, variant.udl,
+                                    variant.udl_options)
+            if variant.udl is not None:
+                HOOKS.build(cfg.custom_hooks[-1])
+        except (ValueError, TypeError) as error:
             raise BenchmarkError(f'variant {variant.name}: {error}'
                                  ) from error
-        cfg = specialize_config(cfg, dsts, variant.udl, variant.udl_options)
         if continues and variant.udl is not None:
             cfg.custom_hooks[-1].optimizer.lr *= protocol.extra_lr_mult
     _set_training(cfg, seed, protocol)

@@ -11,9 +11,9 @@ with where its numbers come from, and ``rows``, one for each run::
                "variant": …, "seed": …, "top1": …, "mean_class": …,
                "within_group": …, …}]}
 
-Whether a run was trained with mixed precision is said with its source: not all
-CPUs can. Seeds of both kinds share a table, but all runs of a seed, which are
-compared, are of one kind.
+Whether a run was trained with mixed precision, by ``--amp`` or its host, is
+said with its source: not all CPUs can. Seeds of both kinds share a table, but
+all runs of a seed, which are compared, are of one kind.
 
 The Markdown file beside it, with a picture of each table's accuracies, is made
 from it, from ``benchmarks_notes.md``, remarks that are written by hand, and
@@ -110,7 +110,8 @@ def merge(published: Dict[str, Any],
         table['sources'] = list(table['sources'])
         kept = len(table['sources'])
         for run in runs:
-            source = dict(run.get('source') or last, amp=amp)
+            source = dict(run.get('source') or last,
+                          amp=run.get('amp', amp))
             if source not in table['sources'][kept:]:
                 table['sources'].append(source)
             rows.append(_row(
@@ -157,8 +158,9 @@ def _check_precision(table: Dict[str, Any], rows: List[Run]) -> None:
             raise ValueError(
                 f'the table of {table["host"]} on '
                 f'{table["data_set"]["name"]} has runs of seed {row["seed"]} '
-                'with and without --amp, which cannot be compared: replace '
-                'all of them at once, or take another seed.')
+                'with and without mixed precision, which cannot be '
+                'compared: replace all of them at once, or take another '
+                'seed.')
 
 
 def write_published(published: Dict[str, Any],

@@ -101,7 +101,8 @@ def comparison_tables(comparison: Comparison) -> List[str]:
                    f'{title(comparison.reference)}\n',
                    _differences_table(comparison, comparison.reference)]
     # The other way round too: DSTS against each control.
-    for main in comparison.mains if len(variants) > 2 else ():
+    others = 2 if comparison.reference else 1
+    for main in comparison.mains if len(variants) > others else ():
         tables += [f'### Differences: {title(main)} minus variant\n',
                    _differences_table(comparison, main, minus=False)]
     return tables

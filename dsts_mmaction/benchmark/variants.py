@@ -93,14 +93,16 @@ def parse_variant(text: str) -> Variant:
                              f'Python literal, got {value!r}.') from None
         if key == 'udl':
             udl = value
-        elif key.startswith('udl.'):
+        elif key.startswith('udl.') and key != 'udl.order':
             udl_options[key[len('udl.'):]] = value
         elif key in allowed:
             dsts[key] = value
         else:
             raise ValueError(f'variant {name} has an option {key!r}; allowed '
-                             f'are {", ".join(allowed)}, udl and udl.OPTION.')
-    if udl not in (None, 1, 2) or (udl is None and udl_options):
+                             f'are {", ".join(allowed)}, udl (the order) and '
+                             'udl.OPTION.')
+    if (udl not in (None, 1, 2) or isinstance(udl, bool)
+            or (udl is None and udl_options)):
         raise ValueError(f'variant {name}: udl must be 1 or 2, got {udl!r}.')
     return Variant(name, options.replace(',', ', ') or 'DSTS, joint', dsts,
                    udl, udl_options)

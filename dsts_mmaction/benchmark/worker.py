@@ -5,6 +5,7 @@
 process PARENT has not ended::
 
     RUN_DIR/epoch_N.pth           the newest; weights only in the end
+    RUN_DIR/started.py            the config as MMEngine got it
     RUN_DIR/TIME/                 logs of MMEngine
     RUN_DIR/training.json         peak memory
     RUN_DIR/val_scores.npz        scores and labels, in the list's order
@@ -44,6 +45,10 @@ def run_job(run_dir: Path) -> None:
     """
     job = json.loads((run_dir / 'job.json').read_text())
     cfg = Config.fromfile(run_dir / 'config.py')
+    # MMEngine writes to a file of this name, which must not be the one that
+    # a benchmark compares: killed meanwhile, it would leave half of it.
+    cfg = Config(cfg.to_dict(), cfg_text=cfg.text,
+                 filename=str(run_dir / 'started.py'))
     cfg.work_dir = str(run_dir)
     epochs = cfg.train_cfg.max_epochs
     trained = is_trained(cfg.work_dir, epochs)
@@ -51,8 +56,8 @@ def run_job(run_dir: Path) -> None:
     if checkpoint:
         cfg.load_from, cfg.resume = checkpoint, not trained
     else:
-        # MMEngine may have written a later start's into config.py.
-        cfg.load_from, cfg.resume = _first_weights(run_dir, job), False
+        cfg.load_from = _first_weights(run_dir, job, cfg)
+        cfg.resume = False
     for split in ('val', 'test'):
         if cfg.get(f'{split}_evaluator'):
             cfg[f'{split}_evaluator'].scores_file = str(
@@ -88,10 +93,11 @@ def run_job(run_dir: Path) -> None:
         curve=curve))
 
 
-def _first_weights(run_dir: Path, job: Dict[str, Any]) -> Optional[str]:
+def _first_weights(run_dir: Path, job: Dict[str, Any],
+                   cfg: Config) -> Optional[str]:
     """Where a training starts from; None for what the model builds with."""
     if not job['start']:
-        return job.get('load_from')
+        return cfg.get('load_from')
     start = os.path.normpath(run_dir / job['start'])
     checkpoint = last_checkpoint(start)
     if checkpoint is None:
@@ -113,6 +119,8 @@ def _measured_memory(run_dir: Path) -> Optional[int]:
 def clip_flops(model: nn.Module, cfg: Config) -> int:
     """:func:`count_flops` of a prediction for one training clip."""
     sample = DATASETS.build(cfg.train_dataloader.dataset)[0]
+    if isinstance(sample, list):  # augmented several times: RepeatAugDataset
+        sample = sample[0]
     mode = model.training
     model.eval()
     try:

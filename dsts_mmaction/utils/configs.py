@@ -73,10 +73,14 @@ def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
     """The dataset of a config's dataloader that reads the list.
 
     Raises:
-        ValueError: There are several, or it reads no list.
+        ValueError: There are none or several, or it reads no list.
     """
     name = f'{split}_dataloader.dataset'
-    dataset = cfg[f'{split}_dataloader'].dataset
+    loader = cfg.get(f'{split}_dataloader')
+    if loader is None:
+        raise ValueError(f'{split}_dataloader must have a dataset, but the '
+                         'config has no such dataloader.')
+    dataset = loader.dataset
     while 'ann_file' not in dataset:
         if 'dataset' not in dataset:
             raise ValueError(

@@ -7,6 +7,8 @@ from typing import Any, Dict
 
 import torch
 
+from ..version import __version__
+
 
 def describe_machine() -> Dict[str, Any]:
     """Processor, cores, GPU (None without one) and versions."""
@@ -21,4 +23,5 @@ def describe_machine() -> Dict[str, Any]:
     return dict(
         cpu=cpu, cores=os.cpu_count(), gpu=gpu,
         python=platform.python_version(), torch=torch.__version__,
-        **{name: version(name) for name in ('mmengine', 'mmaction2')})
+        **{name: version(name) for name in ('mmengine', 'mmaction2')},
+        dsts_mmaction=__version__)

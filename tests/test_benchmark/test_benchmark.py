@@ -305,11 +305,61 @@ def test_wrong_settings(settings, options, words):
         run(settings('baseline', **options))
 
 
-def test_wrong_options_of_a_variant_are_told_first(settings):
-    with pytest.raises(BenchmarkError, match='variant wide: num_neurons must '
-                       'be .*, got -4'):
-        run(settings('baseline', parse_variant('wide:num_neurons=-4')))
+@pytest.mark.parametrize('options, words', [
+    ('num_neurons=-4', 'num_neurons must be .*, got -4'),
+    ('udl=1,udl.interval=0', 'interval of .* must be .*, got 0'),
+    ('udl=1,udl.steps=2', ".*unexpected keyword argument 'steps'"),
+    ('udl=2,udl.optimizer=None', 'optimizer of .* must be .*, got None'),
+])
+def test_wrong_options_of_a_variant_are_told_first(settings, options, words):
+    with pytest.raises(BenchmarkError, match=f'variant mine: {words}'):
+        run(settings('baseline', parse_variant(f'mine:{options}'),
+                     warm_start=True))
     assert not Witness.seen
+
+
+def test_learning_rate_that_a_warm_start_cannot_scale(settings):
+    options = settings('baseline_extra', warm_start=True)
+    host = Path(options.hosts[0])
+    host.write_text(host.read_text().replace('lr=0.01, ', ''))
+    with pytest.raises(BenchmarkError, match='optim_wrapper.optimizer.lr must '
+                       'be a number to go on with .*, got None'):
+        run(options)
+    assert not Witness.seen
+
+
+def test_config_without_validation(settings):
+    options = settings('baseline', epochs=1, cfg_options=dict(
+        val_dataloader=None, val_evaluator=None, val_cfg=None))
+    results = run(options)
+    assert results['data_set']['val'] == 0
+    assert results['runs'][0]['val_top1'] is None
+    with pytest.raises(ValueError, match='train_dataloader must have a data'):
+        run(settings('baseline', cfg_options=dict(train_dataloader=None)))
+
+
+def test_clips_that_are_augmented_several_times(settings):
+    results = run(settings('baseline', epochs=1, cfg_options={
+        'train_dataloader.dataset.type': 'RepeatAugDataset',
+        'train_dataloader.collate_fn': dict(type='repeat_pseudo_collate')}))
+    assert results['failed'] == [] and results['runs'][0]['flops'] > 0
+
+
+@pytest.mark.parametrize('kind', ['AmpOptimWrapper', 'OptimWrapper'])
+def test_mixed_precision_of_the_host_is_recorded(settings, kind):
+    results = run(settings('baseline', epochs=1, cfg_options={
+        'optim_wrapper.type': kind}))
+    assert results['runs'][0]['amp'] == (kind == 'AmpOptimWrapper')
+
+
+def test_config_that_is_compared_is_written_once(settings):
+    options = settings('baseline', epochs=1)
+    run(options)
+    run_dir = Path(Witness.root, 'tiny/baseline/seed3')
+    written = (run_dir / 'config.py').stat().st_mtime_ns
+    assert written < (run_dir / 'job.json').stat().st_mtime_ns
+    assert Config.fromfile(run_dir / 'started.py').work_dir == str(run_dir)
+    assert Config.fromfile(run_dir / 'config.py').get('work_dir') is None
 
 
 def test_variants_given_twice_are_refused(settings):
@@ -349,9 +399,12 @@ def test_lists_are_below_the_configs_folder(settings, clips):
     assert results['data_set']['train'] == 5 and results['runs']
 
 
-def test_no_groups_from_the_test_list(settings):
-    results = run(settings('baseline', lists=dict(val='test.txt'), epochs=1))
-    source = 'none: the validation list is the test list; give --groups'
+def test_no_groups_from_test_clips(settings, tmp_path, clips):
+    mixed = tmp_path / 'mixed.txt'
+    mixed.write_text(Path(clips, 'val.txt').read_text()
+                     + Path(clips, 'test.txt').read_text().splitlines()[0])
+    results = run(settings('baseline', lists=dict(val=str(mixed)), epochs=1))
+    source = 'none: validation clips are test clips; give --groups'
     assert results['groups'] == dict(source=source, groups=[])
     assert results['runs'][0]['within_group'] is None
     text = Path(Witness.root, 'results.md').read_text()
@@ -397,7 +450,8 @@ def test_killed_benchmark_goes_on(tmp_path, clips):
         sys.executable, str(TOOL), write_host(tmp_path / 'tiny.py', 1),
         '--data-root', clips, '--work-dir', str(work_dir), '--epochs', '2',
         '--extra-epochs', '1', '--warm-start', '--variants', 'dsts_udl1',
-        '--variant', 'broken:udl=1,udl.interval=-1', '--seeds', '0',
+        '--variant', "broken:udl=1,udl.held_out={'dataset': {'type':'No'}}",
+        '--seeds', '0',
         '--jobs', '2', '--threads', '1', '--amp'
     ]
     base = work_dir / 'tiny' / 'baseline' / 'seed0'
@@ -418,6 +472,5 @@ def test_killed_benchmark_goes_on(tmp_path, clips):
                                                        'dsts_udl1']
     failure, = results['failed']
     assert failure['variant'] == 'broken'
-    assert ('interval of UpstreamDownstreamHook must be an integer'
-            in failure['reason'])
+    assert 'held_out' in failure['reason'] and 'No' in failure['reason']
     assert results['command'].startswith('python ')

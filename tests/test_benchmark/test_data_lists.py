@@ -44,6 +44,15 @@ def test_fold_never_opens_the_test_list(tmp_path):
     assert subjects(read_list(fold.train)) == {'1', '3'}
 
 
+def test_fold_leaves_out_a_validation_list_that_is_the_test_list(tmp_path):
+    (tmp_path / 'train.txt').write_text('c_s1_.mp4 0\nc_s2_.mp4 0\n')
+    absent = tmp_path / 'there_is_none.txt'
+    lists = Lists(str(tmp_path / 'train.txt'), str(absent),
+                  str(tmp_path / '.' / 'fold' / '..' / absent.name))
+    fold = write_fold(lists, PATTERN, 1, 2, str(tmp_path / 'fold'))
+    assert read_list(fold.train) == ['c_s2_.mp4 0']
+
+
 @pytest.mark.parametrize('fold, num_folds', [(0, 2), (3, 2), (1, 1), (1, 4)])
 def test_wrong_fold(fold, num_folds):
     lines = [f'c_s{p}_.mp4 0' for p in '123']

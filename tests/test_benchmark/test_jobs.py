@@ -169,7 +169,7 @@ def test_progress_of_a_running_training(run, monkeypatch):
     assert '0/1 runs; tsm/baseline/seed0: epoch 2/3, loss 2.500' in text
 
 
-def test_other_settings_are_refused(tmp_path):
+def test_other_settings_are_refused(tmp_path, monkeypatch):
     prepare(job('dsts', lr=0.1), tmp_path, dict(train='a'))
     prepare(job('dsts', lr=0.1), tmp_path, dict(train='a'))
     for changed, digests, names in (
@@ -185,6 +185,9 @@ def test_other_settings_are_refused(tmp_path):
     other = dataclasses.replace(job('dsts', lr=0.1), defaults=dict(cosines=1))
     with pytest.raises(BenchmarkError, match='with another defaults.cosines'):
         prepare(other, tmp_path, dict(train='a'))
+    monkeypatch.setattr(module, '__version__', '0.0.1')
+    with pytest.raises(BenchmarkError, match='with another version: '):
+        prepare(job('dsts', lr=0.1), tmp_path, dict(train='a'))
 
 
 def test_a_run_keeps_the_source_that_it_began_with(tmp_path):

@@ -154,8 +154,11 @@ def test_seeds_of_another_precision_share_a_table_but_no_seed_has_both():
         0, 1, 2, 3, 4, 5]
     other['runs'] = other['runs'][:1]
     other['runs'][0]['seed'] = 2
-    with pytest.raises(ValueError, match='seed 2 with and without --amp'):
+    with pytest.raises(ValueError, match='seed 2 with and without mixed'):
         merge(published, other)
+    # What a run itself trained with goes before the option.
+    other['runs'][0]['amp'] = False
+    assert merge(published, other)['rows'][0]['source'] == 0
 
 
 def test_tool_adds_and_writes(tmp_path, run_tool):

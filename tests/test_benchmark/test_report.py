@@ -82,8 +82,10 @@ def test_little_to_report(tmp_path):
     write_report(results, tmp_path)
     text = (tmp_path / 'results.md').read_text()
     assert 'Within' not in text and 'MB' not in text and 'groups' not in text
-    (variants, ) = read_tables(text)
+    variants, differences = read_tables(text)
     (top1, ) = values(results, 'mine')
+    gain = values(results, 'dsts_joint')[0] - top1
+    assert differences[1][:3] == ['mine', '1', f'{gain:+.2f}']
     assert variants[-1][:4] == ['mine', '`mine`', '1', f'{top1:.2f}']
     assert {p.name for p in tmp_path.iterdir()} == {
         'results.md', 'tsm_r18_gestures_accuracies.png'}
@@ -115,6 +117,24 @@ def test_reference_has_the_budget_of_the_others(tmp_path, warm_start,
     write_published(published, tmp_path / 'published.json')
     assert f'variant minus {reference}\n' in published_markdown(
         tmp_path / 'published.json')
+
+
+@pytest.mark.parametrize('variants, reference, main', [
+    (('control_compute', 'dsts_joint'), 'unspecialized, same compute',
+     'DSTS, joint'),
+    (('baseline', 'control_compute'), 'plain', 'unspecialized, same compute'),
+    (('baseline', 'baseline_extra', 'mine'), 'plain, extra budget', 'mine'),
+])
+def test_something_is_compared(tmp_path, variants, reference, main):
+    """Without a plain recognizer, or without DSTS."""
+    write_report(fake_results(variants=variants), tmp_path)
+    text = (tmp_path / 'results.md').read_text()
+    assert f'### Differences: variant minus {reference}\n' in text
+    pairs = next(table for table in read_tables(text)
+                 if table[0][0] == 'Pair')
+    assert pairs[0] == ['Pair', reference, main, 'Change']
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'results.md', *PICTURES}
 
 
 def test_one_section_per_host(tmp_path):

@@ -82,7 +82,9 @@ def test_further_variant():
     ('a:num_neurons=many', "must be a Python literal, got 'many'"),
     ('a:num_neurons', 'must be a Python literal'),
     ('a:udl=3', 'udl must be 1 or 2, got 3'),
-    ('a:udl.order=2', 'udl must be 1 or 2, got None'),
+    ('a:udl.interval=2', 'udl must be 1 or 2, got None'),
+    ('a:udl=True', 'udl must be 1 or 2, got True'),
+    ('a:udl=2,udl.order=1', "has an option 'udl.order'; allowed are"),
 ])
 def test_wrong_variant(text, words):
     with pytest.raises(ValueError) as error:
