@@ -47,12 +47,13 @@ def parse_args() -> argparse.Namespace:
         '--groups', metavar='FILE',
         help='groups of look-alike classes, or published numbers '
         '(docs/benchmarks.json), for the groups of their table of this host '
-        "and data set (default: found from the baseline's confusions on the "
-        'validation list)')
+        "and data set (default: found from the baselines' confusions, of all "
+        'hosts together, on the validation list, unless that has test clips)')
     data.add_argument(
         '--fold', metavar='K/N', type=fold,
         help='instead of the test list, which is then not opened, test on '
-        'subjects left out of the training and validation list')
+        'subjects left out of the training and validation list; the latter '
+        'is left out where it is the test list')
     data.add_argument(
         '--fold-by', metavar='REGEX',
         help=r"finds a clip's subject in its path, such as '_s(\d+)_'")

@@ -59,7 +59,8 @@ class Settings:
             baselines' validation confusions, of all hosts together, unless
             validation clips are test clips.
         fold: ``(K, N)`` to train on training and validation list without
-            fold K of N, and test on that.
+            fold K of N, and test on that. A validation list that is the
+            test list has no part in it.
         fold_by: Regular expression for the subject in a clip's path.
         epochs: By default the hosts'.
         extra_epochs: By default half of ``epochs``.
@@ -135,7 +136,7 @@ def _run(settings: Settings, console: Console) -> Dict[str, Any]:
     names = settings.class_names and _read(
         '--class-names', settings.class_names, read_class_names)
     num_classes = settings.num_classes or (
-        len(names) if names else first.model.cls_head.num_classes)
+        len(names) if names else _num_classes(first, settings.hosts[0]))
     if names and len(names) != num_classes:
         raise BenchmarkError(
             f'--class-names {settings.class_names} must hold '
@@ -192,6 +193,15 @@ def _run(settings: Settings, console: Console) -> Dict[str, Any]:
         console.print(f'Tables and pictures: {work_dir / "results.md"}',
                       highlight=False, soft_wrap=True)
     return results
+
+
+def _num_classes(cfg: Config, path: str) -> int:
+    found = (cfg.get('model', {}).get('cls_head') or {}).get('num_classes')
+    if not isinstance(found, int):
+        raise BenchmarkError(
+            f'host {path}: model.cls_head.num_classes must be a number, got '
+            f'{found!r}: give the config of a recognizer, or --num-classes.')
+    return found
 
 
 @contextlib.contextmanager
@@ -313,8 +323,12 @@ def _find_lists(settings: Settings, first: Config, work_dir: Path) -> Lists:
         name = settings.lists.get(split)
         is_missing = (split == 'val' and name is None
                       and first.get('val_dataloader') is None)
-        paths[split] = None if is_missing else list_path(
-            first, split, settings.data_root, name)
+        try:
+            paths[split] = None if is_missing else list_path(
+                first, split, settings.data_root, name)
+        except ValueError as error:
+            raise BenchmarkError(f'host {settings.hosts[0]}: {error}'
+                                 ) from error
     lists = Lists(**paths)
     if settings.fold is None:
         if settings.fold_by is not None:

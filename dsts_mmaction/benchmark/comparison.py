@@ -10,8 +10,9 @@ from .variants import VARIANTS
 #: Accuracies of a run, in percent.
 ACCURACIES = dict(top1='Top-1', mean_class='Mean class',
                   within_group='Within group')
-# What is compared with, the first that is there, and what it is about. Only
-# after a warm start do others have the extra epochs as well.
+# What is compared with, the first that is there, and what it is about. Plain
+# recognizers are here in the order of a warm start, after which others have
+# the extra epochs as well; from scratch it is the other way round.
 PLAIN = ('baseline_extra', 'baseline')
 CONTROLS = ('control_compute', 'control_parameters')
 MAINS = ('dsts_joint', 'dsts_udl2', 'dsts_udl1')
@@ -46,9 +47,10 @@ class Comparison(NamedTuple):
     @property
     def main(self) -> Optional[str]:
         """The variant that pictures are about: of DSTS, or else the first
-        that is neither plain nor the reference."""
+        that is neither plain nor the reference, controls last."""
         others = [v for v in self.variants
                   if v not in (*PLAIN, self.reference)]
+        others.sort(key=lambda v: v in CONTROLS)
         return next(iter([*self.mains, *others]), None)
 
     @property

@@ -52,6 +52,11 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
         return
     known = json.loads(path.read_text())
     known.pop('source', None)
+    if known.get('version') != __version__:
+        raise BenchmarkError(
+            f'{run_dir} holds a run of version {known.get("version")} of '
+            f'dsts_mmaction, this is {__version__}: choose another '
+            '--work-dir or remove it.')
     names = differing_options(known, settings)
     names += differing_options(
         Config.fromfile(run_dir / 'config.py').to_dict(),

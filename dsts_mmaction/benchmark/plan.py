@@ -63,7 +63,8 @@ class Job:
     def amp(self) -> bool:
         """Whether it trains with mixed precision, by --amp or its host."""
         kind = str(self.config.optim_wrapper.get('type'))
-        return kind.rpartition('.')[2] == 'AmpOptimWrapper'
+        return kind.rpartition('.')[2] in ('AmpOptimWrapper',
+                                           'ApexOptimWrapper')
 
 
 def load_host(path: str,
@@ -104,13 +105,17 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
         cfg_options: As in :func:`load_host`.
 
     Raises:
-        BenchmarkError: The recognizer is specialized already.
+        BenchmarkError: The recognizer is specialized already, or has no such
+            data sets.
     """
     cfg = load_host(path, cfg_options)
     import_package(cfg)
     metric = dict(type='FineGrainedMetric')
     for split, list_file in lists.items().items():
-        set_data(cfg, split, os.path.abspath(list_file), data_root)
+        try:
+            set_data(cfg, split, os.path.abspath(list_file), data_root)
+        except ValueError as error:
+            raise BenchmarkError(f'host {path}: {error}') from error
     for split in ('val', 'test'):
         cfg[f'{split}_evaluator'] = metric
     if lists.val is None:
@@ -134,7 +139,8 @@ def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
 
     Raises:
         BenchmarkError: A variant or a seed is given twice, options of a
-            variant are wrong, or the schedule does not fit so few clips.
+            variant are wrong, the schedule does not fit so few clips, or
+            there is no learning rate to go on with after a warm start.
     """
     # Two runs in one folder.
     refuse_twice('--variants and --variant', [v.name for v in variants])
@@ -181,7 +187,7 @@ def _job(host: str, cfg: Config, variant: Variant, seed: int,
                                     variant.udl_options)
             if variant.udl is not None:
                 HOOKS.build(cfg.custom_hooks[-1])
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise BenchmarkError(f'variant {variant.name}: {error}'
                                  ) from error
         if continues and variant.udl is not None:

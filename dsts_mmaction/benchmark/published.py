@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 
 from ..utils.atomic import write_text
 from ..utils.json_files import read_json
+from ..utils.machine import PACKAGE
 from .comparison import comparisons
 from .plots import draw_accuracies
 from .report import (EXPLANATION, FORMAT, comparison_tables, provenance,
@@ -75,8 +76,8 @@ def merge(published: Dict[str, Any],
 
     Raises:
         ValueError: A table has runs with other look-alike groups, whose
-            within-group accuracies could not be compared, or runs of the
-            same seed with other precision.
+            within-group accuracies could not be compared, of another version
+            of this package, or runs of the same seed with other precision.
     """
     tables = [dict(table) for table in published['tables']]
     rows = [dict(row) for row in published['rows']]
@@ -119,6 +120,7 @@ def merge(published: Dict[str, Any],
         own = [row for row in rows if row['table'] == index]
         _drop_unused_sources(table, own)
         _check_precision(table, own)
+        _check_version(table)
     rows.sort(key=lambda row: (row['table'], row['source']))
     return dict(format=FORMAT, tables=tables, rows=rows)
 
@@ -161,6 +163,16 @@ def _check_precision(table: Dict[str, Any], rows: List[Run]) -> None:
                 'with and without mixed precision, which cannot be '
                 'compared: replace all of them at once, or take another '
                 'seed.')
+
+
+def _check_version(table: Dict[str, Any]) -> None:
+    versions = {(source['machine'] or {}).get(PACKAGE)
+                for source in table['sources']} - {None}
+    if len(versions) > 1:
+        raise ValueError(
+            f'the table of {table["host"]} on {table["data_set"]["name"]} has '
+            f'runs of versions {", ".join(sorted(versions))} of {PACKAGE}, '
+            'which cannot be compared: replace all runs at once.')
 
 
 def write_published(published: Dict[str, Any],

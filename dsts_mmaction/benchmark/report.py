@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ..utils.atomic import write_text
 from ..utils.json_files import read_json
+from ..utils.machine import PACKAGE
 from ..utils.markdown import markdown_table
 from . import plots
 from .comparison import (ACCURACIES, Comparison, PairChange, changed_pairs,
@@ -63,7 +64,10 @@ def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     names = results.get('data_set', {}).get('class_names')
-    parts = ['# Benchmark\n', provenance(results), EXPLANATION]
+    protocol = dict(results.get('protocol') or {})
+    protocol.pop('amp', None)  # a host may have it by itself
+    parts = ['# Benchmark\n', provenance(dict(
+        results, protocol=protocol, amp=_precision(results))), EXPLANATION]
     for comparison in comparisons(results['runs'], results.get('protocol')):
         parts += [f'## {comparison.host} on {comparison.data_set}\n',
                   *comparison_tables(comparison),
@@ -77,6 +81,16 @@ def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
     write_text(out_dir / 'results.md', '\n'.join(parts))
 
 
+def _precision(results: Dict[str, Any]) -> Union[None, bool, str]:
+    """Whether runs trained with mixed precision, or which hosts' did."""
+    found = {run['host']: run['amp'] for run in results['runs']
+             if 'amp' in run}
+    values = {*found.values()}
+    if len(values) < 2:
+        return next(iter(values), None)
+    return 'only ' + ', '.join(host for host, amp in found.items() if amp)
+
+
 def provenance(results: Dict[str, Any]) -> str:
     """How and where results came about, as a Markdown list."""
     facts = {
@@ -85,7 +99,8 @@ def provenance(results: Dict[str, Any]) -> str:
         'Machine': _listed(results.get('machine')),
         'Data set': _listed(results.get('data_set')),
         'Protocol': _listed(results.get('protocol')),
-        'Mixed precision': {True: 'yes', False: 'no'}.get(results.get('amp')),
+        'Mixed precision': {True: 'yes', False: 'no'}.get(
+            results.get('amp'), results.get('amp')),
         'Look-alike groups': _described(results.get('groups')),
     }
     return ''.join(f'- {name}: {fact}\n' for name, fact in facts.items()
@@ -101,8 +116,12 @@ def comparison_tables(comparison: Comparison) -> List[str]:
                    f'{title(comparison.reference)}\n',
                    _differences_table(comparison, comparison.reference)]
     # The other way round too: DSTS against each control.
-    others = 2 if comparison.reference else 1
-    for main in comparison.mains if len(variants) > others else ():
+    mains = comparison.mains
+    if not comparison.reference:
+        mains = mains or [comparison.main]
+    elif len(variants) == 2:
+        mains = []
+    for main in mains if len(variants) > 1 else ():
         tables += [f'### Differences: {title(main)} minus variant\n',
                    _differences_table(comparison, main, minus=False)]
     return tables
@@ -227,8 +246,8 @@ def _listed(facts: Optional[Dict[str, Any]]) -> str:
             value = 'yes' if value else 'no'
         elif isinstance(value, dict):
             value = ' '.join(f'{k}={v}' for k, v in value.items())
-        texts.append(value if name == 'name'
-                     else f"{name.replace('_', ' ')} {value}")
+        label = name if name == PACKAGE else name.replace('_', ' ')
+        texts.append(value if name == 'name' else f'{label} {value}')
     return ', '.join(texts)
 
 

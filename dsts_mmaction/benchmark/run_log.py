@@ -6,6 +6,7 @@ from typing import Any, Dict, List
 from filelock import FileLock
 
 from ..utils.atomic import write_json, write_lines
+from ..version import __version__
 from .variants import Variant, module_defaults
 
 
@@ -35,7 +36,8 @@ class RunLog:
         self._path = out / 'results.jsonl'
         self._lock = FileLock(out / '.lock')
         # Defaults may change between versions, and titles do not show them.
-        settings = dict(settings, defaults=module_defaults())
+        settings = dict(settings, defaults=module_defaults(),
+                        version=__version__)
         with self._lock:
             self.rows = self._read()
             self._check_settings(out / 'settings.json', settings)

@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import torch
 
+from ..engine import UpstreamDownstreamHook
 from ..models import DSTSModule
 
 
@@ -83,9 +84,14 @@ def parse_variant(text: str) -> Variant:
                          f'got {text!r}; those with names are '
                          f'{", ".join(VARIANTS)}.')
     allowed = list(module_defaults())
+    # The order is udl itself.
+    allowed_udl = [option for option in
+                   inspect.signature(UpstreamDownstreamHook).parameters
+                   if option != 'order']
     dsts, udl_options, udl = {}, {}, None
     for option in filter(None, options.split(',')):
         key, _, value = option.partition('=')
+        group, _, udl_option = key.rpartition('.')
         try:
             value = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -93,14 +99,14 @@ def parse_variant(text: str) -> Variant:
                              f'Python literal, got {value!r}.') from None
         if key == 'udl':
             udl = value
-        elif key.startswith('udl.') and key != 'udl.order':
-            udl_options[key[len('udl.'):]] = value
+        elif group == 'udl' and udl_option in allowed_udl:
+            udl_options[udl_option] = value
         elif key in allowed:
             dsts[key] = value
         else:
             raise ValueError(f'variant {name} has an option {key!r}; allowed '
                              f'are {", ".join(allowed)}, udl (the order) and '
-                             'udl.OPTION.')
+                             f'udl.OPTION of {", ".join(allowed_udl)}.')
     if (udl not in (None, 1, 2) or isinstance(udl, bool)
             or (udl is None and udl_options)):
         raise ValueError(f'variant {name}: udl must be 1 or 2, got {udl!r}.')

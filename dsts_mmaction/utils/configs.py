@@ -76,11 +76,10 @@ def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
         ValueError: There are none or several, or it reads no list.
     """
     name = f'{split}_dataloader.dataset'
-    loader = cfg.get(f'{split}_dataloader')
-    if loader is None:
-        raise ValueError(f'{split}_dataloader must have a dataset, but the '
-                         'config has no such dataloader.')
-    dataset = loader.dataset
+    dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+    if dataset is None:
+        raise ValueError(f'the config must have a {name}, got none: give one '
+                         'that trains and tests.')
     while 'ann_file' not in dataset:
         if 'dataset' not in dataset:
             raise ValueError(

@@ -9,6 +9,9 @@ import torch
 
 from ..version import __version__
 
+# Its key among what a number was measured on.
+PACKAGE = 'dsts_mmaction'
+
 
 def describe_machine() -> Dict[str, Any]:
     """Processor, cores, GPU (None without one) and versions."""
@@ -24,4 +27,4 @@ def describe_machine() -> Dict[str, Any]:
         cpu=cpu, cores=os.cpu_count(), gpu=gpu,
         python=platform.python_version(), torch=torch.__version__,
         **{name: version(name) for name in ('mmengine', 'mmaction2')},
-        dsts_mmaction=__version__)
+        **{PACKAGE: __version__})

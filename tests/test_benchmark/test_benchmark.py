@@ -308,7 +308,6 @@ def test_wrong_settings(settings, options, words):
 @pytest.mark.parametrize('options, words', [
     ('num_neurons=-4', 'num_neurons must be .*, got -4'),
     ('udl=1,udl.interval=0', 'interval of .* must be .*, got 0'),
-    ('udl=1,udl.steps=2', ".*unexpected keyword argument 'steps'"),
     ('udl=2,udl.optimizer=None', 'optimizer of .* must be .*, got None'),
 ])
 def test_wrong_options_of_a_variant_are_told_first(settings, options, words):
@@ -334,8 +333,23 @@ def test_config_without_validation(settings):
     results = run(options)
     assert results['data_set']['val'] == 0
     assert results['runs'][0]['val_top1'] is None
-    with pytest.raises(ValueError, match='train_dataloader must have a data'):
-        run(settings('baseline', cfg_options=dict(train_dataloader=None)))
+    for loader in (None, dict(batch_size=2)):
+        options = settings('baseline')
+        host = Path(options.hosts[0])
+        host.write_text(host.read_text()
+                        + f'train_dataloader = {loader!r}\n')
+        with pytest.raises(BenchmarkError, match='host .*tiny.py: the config '
+                           'must have a train_dataloader.dataset, got none'):
+            run(options)
+
+
+def test_host_without_a_number_of_classes(settings):
+    options = settings('baseline')
+    host = Path(options.hosts[0])
+    host.write_text(host.read_text() + 'del model["cls_head"]\n')
+    with pytest.raises(BenchmarkError, match='host .*tiny.py: model.cls_head.'
+                       'num_classes must be a number, got None'):
+        run(options)
 
 
 def test_clips_that_are_augmented_several_times(settings):
@@ -357,7 +371,7 @@ def test_config_that_is_compared_is_written_once(settings):
     run(options)
     run_dir = Path(Witness.root, 'tiny/baseline/seed3')
     written = (run_dir / 'config.py').stat().st_mtime_ns
-    assert written < (run_dir / 'job.json').stat().st_mtime_ns
+    assert written <= (run_dir / 'job.json').stat().st_mtime_ns
     assert Config.fromfile(run_dir / 'started.py').work_dir == str(run_dir)
     assert Config.fromfile(run_dir / 'config.py').get('work_dir') is None
 
@@ -399,10 +413,14 @@ def test_lists_are_below_the_configs_folder(settings, clips):
     assert results['data_set']['train'] == 5 and results['runs']
 
 
-def test_no_groups_from_test_clips(settings, tmp_path, clips):
+@pytest.mark.parametrize('own, shared', [(0, 6), (5, 1)])
+def test_no_groups_from_test_clips(settings, tmp_path, clips, own, shared):
+    """The validation list is the test list, or has a clip of it."""
+    lines = [line for name, count in (('val', own), ('test', shared))
+             for line in Path(clips, f'{name}.txt').read_text().splitlines(
+                 keepends=True)[:count]]
     mixed = tmp_path / 'mixed.txt'
-    mixed.write_text(Path(clips, 'val.txt').read_text()
-                     + Path(clips, 'test.txt').read_text().splitlines()[0])
+    mixed.write_text(''.join(lines))
     results = run(settings('baseline', lists=dict(val=str(mixed)), epochs=1))
     source = 'none: validation clips are test clips; give --groups'
     assert results['groups'] == dict(source=source, groups=[])
@@ -472,5 +490,6 @@ def test_killed_benchmark_goes_on(tmp_path, clips):
                                                        'dsts_udl1']
     failure, = results['failed']
     assert failure['variant'] == 'broken'
-    assert 'held_out' in failure['reason'] and 'No' in failure['reason']
+    assert ('held_out of UpstreamDownstreamHook cannot be built'
+            in failure['reason'])
     assert results['command'].startswith('python ')

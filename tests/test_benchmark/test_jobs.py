@@ -186,7 +186,8 @@ def test_other_settings_are_refused(tmp_path, monkeypatch):
     with pytest.raises(BenchmarkError, match='with another defaults.cosines'):
         prepare(other, tmp_path, dict(train='a'))
     monkeypatch.setattr(module, '__version__', '0.0.1')
-    with pytest.raises(BenchmarkError, match='with another version: '):
+    with pytest.raises(BenchmarkError,
+                       match='of version 0.* of .*, this is 0.0.1: '):
         prepare(job('dsts', lr=0.1), tmp_path, dict(train='a'))
 
 

@@ -158,7 +158,18 @@ def test_seeds_of_another_precision_share_a_table_but_no_seed_has_both():
         merge(published, other)
     # What a run itself trained with goes before the option.
     other['runs'][0]['amp'] = False
-    assert merge(published, other)['rows'][0]['source'] == 0
+    (table, ) = merge(published, other)['tables']
+    assert [source['amp'] for source in table['sources']] == [False, False]
+
+
+def test_a_table_is_of_one_version():
+    results = [fake_results(variants=[variant]) for variant in 'abc']
+    for one, version in zip(results, (None, '0.1', '0.2')):
+        one['machine'] = dict(one['machine'], dsts_mmaction=version)
+    published = merge(merge(read_published('none.json'), results[0]),
+                      results[1])  # what is not known may be the same
+    with pytest.raises(ValueError, match='has runs of versions 0.1, 0.2 of'):
+        merge(published, results[2])
 
 
 def test_tool_adds_and_writes(tmp_path, run_tool):

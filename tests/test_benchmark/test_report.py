@@ -123,7 +123,8 @@ def test_reference_has_the_budget_of_the_others(tmp_path, warm_start,
     (('control_compute', 'dsts_joint'), 'unspecialized, same compute',
      'DSTS, joint'),
     (('baseline', 'control_compute'), 'plain', 'unspecialized, same compute'),
-    (('baseline', 'baseline_extra', 'mine'), 'plain, extra budget', 'mine'),
+    (('baseline', 'baseline_extra', 'control_compute', 'mine'),
+     'plain, extra budget', 'mine'),
 ])
 def test_something_is_compared(tmp_path, variants, reference, main):
     """Without a plain recognizer, or without DSTS."""
@@ -135,6 +136,26 @@ def test_something_is_compared(tmp_path, variants, reference, main):
     assert pairs[0] == ['Pair', reference, main, 'Change']
     assert {path.name for path in tmp_path.iterdir()} == {
         'results.md', *PICTURES}
+
+
+def test_own_variants_alone_are_compared(tmp_path):
+    write_report(fake_results(variants=('mine', 'no_gates')), tmp_path)
+    assert '### Differences: no gates minus variant\n' in (
+        tmp_path / 'results.md').read_text()
+
+
+@pytest.mark.parametrize('amp, expected', [
+    (dict(a=True, b=True), 'yes'), (dict(a=False, b=False), 'no'),
+    (dict(a=False, b=True), 'only b')])
+def test_precision_is_that_of_the_runs(tmp_path, amp, expected):
+    results = fake_results(seeds=1, variants=['baseline'], hosts=('a', 'b'))
+    results['protocol']['amp'] = False
+    for run in results['runs']:
+        run['amp'] = amp[run['host']]
+    write_report(results, tmp_path)
+    text = (tmp_path / 'results.md').read_text()
+    assert f'- Mixed precision: {expected}\n' in text
+    assert 'amp no' not in text
 
 
 def test_one_section_per_host(tmp_path):

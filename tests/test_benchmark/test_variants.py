@@ -85,6 +85,9 @@ def test_further_variant():
     ('a:udl.interval=2', 'udl must be 1 or 2, got None'),
     ('a:udl=True', 'udl must be 1 or 2, got True'),
     ('a:udl=2,udl.order=1', "has an option 'udl.order'; allowed are"),
+    ('a:udl=2,udl.type=1', "has an option 'udl.type'; allowed are"),
+    ('a:udl=2,udl.steps=1', 'udl.OPTION of optimizer, inner_lr, held_out, '),
+    ('a:udl=2,udl.optimizer.lr=1', "has an option 'udl.optimizer.lr'"),
 ])
 def test_wrong_variant(text, words):
     with pytest.raises(ValueError) as error:
