@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from dsts_mmaction.benchmark import run_log
 from dsts_mmaction.benchmark.run_log import RunLog
 from dsts_mmaction.benchmark.variants import VARIANTS, parse_variant
 
@@ -38,6 +39,13 @@ def test_other_settings_are_refused(tmp_path, with_runs):
     with pytest.raises(ValueError, match=r'epochs is 3 in .*, got 4: give'):
         RunLog(tmp_path, dict(SETTINGS, epochs=4), [BASELINE])
     assert RunLog(tmp_path, SETTINGS, [BASELINE]).rows == log.rows
+
+
+def test_another_version_is_refused(tmp_path, monkeypatch):
+    RunLog(tmp_path, SETTINGS, [BASELINE]).append(BASELINE, dict(seed=0))
+    monkeypatch.setattr(run_log, '__version__', '0.0.1')
+    with pytest.raises(ValueError, match="version is '0.*, got '0.0.1': give"):
+        RunLog(tmp_path, SETTINGS, [BASELINE])
 
 
 def test_runs_of_unknown_settings_are_refused(tmp_path):
