@@ -14,6 +14,7 @@ process PARENT has not ended::
 """
 import json
 import math
+import multiprocessing
 import os
 import sys
 import threading
@@ -186,6 +187,10 @@ def end_with_parent(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        # A loading process that has only just been forked would take the next
+        # parent for its own, and wait for ever.
+        for child in multiprocessing.active_children():
+            child.kill()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

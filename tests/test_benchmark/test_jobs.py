@@ -150,6 +150,20 @@ def test_worker_ends_if_its_parent_ended_before_its_imports(tmp_path):
         assert done.returncode == status
 
 
+def test_worker_takes_its_loading_processes_along():
+    gone = subprocess.Popen([sys.executable, '-c', ''])
+    gone.wait()
+    code = ('import multiprocessing, sys, time\n'
+            'from dsts_mmaction.benchmark import worker\n'
+            'multiprocessing.Process(target=time.sleep, args=(99, )).start()\n'
+            'worker.run_job = lambda run_dir: time.sleep(99)\n'
+            'worker.main([".", sys.argv[1]])')
+    # Ends when nobody can write to its output any more.
+    done = subprocess.run([sys.executable, '-c', code, str(gone.pid)],
+                          timeout=50, stdout=subprocess.PIPE)
+    assert done.returncode == 1
+
+
 def test_worker_is_told_its_parent(tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(module.subprocess, 'Popen',
