@@ -111,17 +111,19 @@ def comparison_tables(comparison: Comparison) -> List[str]:
     """Markdown of all variants, and of their differences."""
     variants = comparison.variants
     tables = [_variants_table(comparison)]
-    if comparison.reference and len(variants) > 1:
+    if len(variants) == 1:
+        return tables
+    mains = comparison.mains
+    if comparison.reference:
         tables += ['### Differences: variant minus '
                    f'{title(comparison.reference)}\n',
                    _differences_table(comparison, comparison.reference)]
+        if len(variants) == 2:  # there is no other difference
+            return tables
+    elif not mains:
+        mains = [comparison.main]
     # The other way round too: DSTS against each control.
-    mains = comparison.mains
-    if not comparison.reference:
-        mains = mains or [comparison.main]
-    elif len(variants) == 2:
-        mains = []
-    for main in mains if len(variants) > 1 else ():
+    for main in mains:
         tables += [f'### Differences: {title(main)} minus variant\n',
                    _differences_table(comparison, main, minus=False)]
     return tables

@@ -154,7 +154,8 @@ def test_seeds_of_another_precision_share_a_table_but_no_seed_has_both():
         0, 1, 2, 3, 4, 5]
     other['runs'] = other['runs'][:1]
     other['runs'][0]['seed'] = 2
-    with pytest.raises(ValueError, match='seed 2 with and without mixed'):
+    with pytest.raises(ValueError, match='seed 2 with and without mixed '
+                       'precision, which cannot be compared: '):
         merge(published, other)
     # What a run itself trained with goes before the option.
     other['runs'][0]['amp'] = False
