@@ -6,6 +6,9 @@ Each function below carries one defect and says what causes it:
 
 - :func:`provide_drn`: mmaction2 1.2.0 cannot import ``mmaction.models``.
   Does nothing where the standard finders find the real ``drn`` package.
+- :func:`carry_multimodal`: mmaction2 1.2.0 cannot import ``mmaction.models``
+  beside transformers 5, or any from 4.28 on without timm. Does nothing where
+  VindLU can be imported, or is not asked for.
 - :func:`allow_checkpoint_globals`: torch >= 2.6 refuses the checkpoints of
   MMEngine. Does nothing with an older torch.
 - :func:`carry_cpu_amp`: ``--amp`` needs a GPU, in mmengine 0.10.7 and
@@ -64,6 +67,7 @@ def apply() -> None:
         return
     check_requirements()
     provide_drn()
+    carry_multimodal()
     warn_untested()
     allow_checkpoint_globals()
     carry_cpu_amp()
@@ -200,6 +204,59 @@ class _DRNFinder(MetaPathFinder, Loader):
 
         DRN.__module__ = module.__name__
         module.DRN = MODELS.register_module(module=DRN)
+
+
+# ------------------------------------------------------ transformers, timm
+
+_VINDLU = 'mmaction.models.multimodal.vindlu'
+
+
+def carry_multimodal() -> None:
+    """Stand in for VindLU where it cannot be imported.
+
+    mmaction2 1.2.0 imports it with its other models as soon as transformers
+    4.28 or newer is installed. That fails without timm, and beside
+    transformers 5, which dropped names that VindLU imports.
+    """
+    if not any(isinstance(finder, _VindLUFinder) for finder in sys.meta_path):
+        # Before the standard finders: they would find it.
+        sys.meta_path.insert(0, _VindLUFinder())
+
+
+class _VindLUFinder(MetaPathFinder):
+    """Finds VindLU's package as ever, and survives that it fails."""
+
+    def find_spec(self,
+                  fullname: str,
+                  path: Any = None,
+                  target: Optional[ModuleType] = None
+                  ) -> Optional[importlib.machinery.ModuleSpec]:
+        if fullname != _VINDLU:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+        if spec is not None:
+            spec.loader.exec_module = functools.partial(
+                _import_or_stand_in, spec.loader.exec_module)
+        return spec
+
+
+def _import_or_stand_in(import_module: Callable[[ModuleType], None],
+                        module: ModuleType) -> None:
+    try:
+        import_module(module)
+    except (ImportError, RuntimeError) as error:  # some of transformers' own
+        for name in ('VindLUVQA', 'VindLURetrieval', 'VindLURetrievalMC'):
+            _register_stand_in(name, error)
+
+
+def _register_stand_in(name: str, reason: Exception) -> None:
+    from mmaction.registry import MODELS
+
+    def fail(**kwargs: Any) -> None:
+        raise ImportError(f'{name} of mmaction2 cannot be imported: {reason}'
+                          ) from reason
+
+    MODELS.register_module(name=name, module=fail, force=True)
 
 
 # ------------------------------------------------------------- checkpoints

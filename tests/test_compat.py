@@ -173,23 +173,79 @@ def test_drn_stand_in():
         MODELS.build(dict(type='DRN', vocab_size=1))
 
 
-def test_real_drn_is_not_hidden(tmp_path):
-    """A copy of mmaction, of links, that has a drn folder of its own."""
-    localizers = tmp_path / 'mmaction' / 'models' / 'localizers'
-    (localizers / 'drn').mkdir(parents=True)
+def copy_of_mmaction(root, package):
+    """A copy, of links, with an empty folder in place of one package."""
+    own = root / 'mmaction' / package
+    own.mkdir(parents=True)
     real = Path(mmaction.__file__).parent
-    for folder in ('', 'models', 'models/localizers'):
+    for folder in Path(package).parents:
         for entry in (real / folder).iterdir():
-            link = tmp_path / 'mmaction' / folder / entry.name
+            link = root / 'mmaction' / folder / entry.name
             if entry.name != '__pycache__' and not link.exists():
                 link.symlink_to(entry)
-    (localizers / 'drn' / 'drn.py').write_text('class DRN:\n    real = True\n')
+    return own
+
+
+def test_real_drn_is_not_hidden(tmp_path):
+    drn = copy_of_mmaction(tmp_path, 'models/localizers/drn')
+    localizers = drn.parent
+    (drn / 'drn.py').write_text('class DRN:\n    real = True\n')
     code = ('import dsts_mmaction.compat as compat; compat.provide_drn()\n'
             'import mmaction.models.localizers as localizers\n'
             'print(localizers.__file__, localizers.DRN.real)')
     done = run_python(code, tmp_path, CHECKOUT)
     assert done.stdout.split() == [str(localizers / '__init__.py'),
                                    'True'], done.stderr
+
+
+# ---------------------------------------------------- transformers, timm
+
+
+@pytest.fixture
+def other_transformers(tmp_path):
+    """A folder with a transformers that lacks what VindLU imports."""
+    info = tmp_path / 'transformers-5.0.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: transformers\nVersion: 5.0.0\n')
+    (tmp_path / 'transformers.py').write_text('')
+    return tmp_path
+
+
+@pytest.mark.parametrize('name', ['VindLUVQA', 'VindLURetrieval',
+                                  'VindLURetrievalMC'])
+def test_models_beside_other_transformers(other_transformers, name):
+    done = run_python(
+        'import dsts_mmaction, mmaction.models\n'
+        'from mmaction.registry import MODELS\n'
+        'assert "TSMHead" in MODELS\n'
+        f'MODELS.build(dict(type="{name}", model_cfg={{}}))',
+        other_transformers, CHECKOUT)
+    reason = f'ImportError: {name} of mmaction2 cannot be imported: '
+    assert reason in done.stderr
+    assert 'transformers' in done.stderr.rpartition(reason)[2]
+
+
+def test_real_vindlu_is_not_hidden(other_transformers):
+    vindlu = copy_of_mmaction(other_transformers,
+                              'models/multimodal/vindlu')
+    (vindlu / '__init__.py').write_text('VindLUVQA = 1\n')
+    done = run_python(
+        'import dsts_mmaction\n'
+        'from mmaction.models import VindLUVQA, multimodal\n'
+        'from mmaction.registry import MODELS\n'
+        'print(multimodal.__file__, VindLUVQA, "VindLUVQA" in MODELS)',
+        other_transformers, CHECKOUT)
+    assert done.stdout.split() == [
+        str(vindlu.parent / '__init__.py'), '1', 'False'], done.stderr
+
+
+def test_other_errors_of_vindlu_are_told(other_transformers):
+    vindlu = copy_of_mmaction(other_transformers,
+                              'models/multimodal/vindlu')
+    (vindlu / '__init__.py').write_text('1 / 0\n')
+    done = run_python('import dsts_mmaction', other_transformers, CHECKOUT)
+    assert 'ZeroDivisionError' in done.stderr
 
 
 def test_import_alone_is_enough_and_loads_no_dynamo():
