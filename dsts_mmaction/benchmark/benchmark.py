@@ -35,7 +35,8 @@ from .scores import confusions, read_scores
 from .variants import Variant
 
 NO_GROUPS = 'none: validation clips are test clips; give --groups'
-NO_SCORES = 'none: no validation scores of the baseline; give --groups'
+NO_SCORES = ('none: no validation scores of a baseline in this command; name '
+             'baseline in --variants, or give --groups')
 
 
 @dataclass(frozen=True)

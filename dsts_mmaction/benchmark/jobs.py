@@ -20,6 +20,8 @@ from .error import BenchmarkError
 from .plan import Job
 
 POLL_SECONDS = 1.0
+# In a run's folder, written by MMEngine before anything is trained.
+STARTED = 'started.py'
 # Without a terminal; a benchmark takes hours.
 PLAIN_SECONDS = 60.0
 
@@ -32,11 +34,12 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
         job: The run.
         work_dir: The benchmark's.
         digests: Of the lists.
-        source: Command, date and machine, kept with a new run. One that is
-            there keeps its own.
+        source: Command, date and machine, kept with a new run. One that has
+            begun keeps its own.
 
     Raises:
-        BenchmarkError: The folder holds a run with other settings.
+        BenchmarkError: The folder holds a run with other settings that has
+            begun.
     """
     run_dir = work_dir / job.name
     settings = dict(
@@ -45,7 +48,7 @@ def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
         start=job.start and os.path.relpath(work_dir / job.start, run_dir),
         defaults=job.defaults, version=__version__)
     path = run_dir / 'job.json'
-    if not path.is_file():
+    if not (path.is_file() and (run_dir / STARTED).is_file()):
         # The config first: job.json says that both are there.
         write_text(run_dir / 'config.py', job.config.pretty_text)
         write_json(path, dict(settings, source=source))

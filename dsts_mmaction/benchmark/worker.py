@@ -34,6 +34,7 @@ from ..utils.flops import count_flops
 from ..utils.memory import peak_memory
 from ..utils.training_log import (is_trained, last_checkpoint,
                                   median_iter_time, read_scalars)
+from .jobs import STARTED
 from .scores import read_scores, accuracies, top1
 
 
@@ -49,7 +50,7 @@ def run_job(run_dir: Path) -> None:
     # MMEngine writes to a file of this name, which must not be the one that
     # a benchmark compares: killed meanwhile, it would leave half of it.
     cfg = Config(cfg.to_dict(), cfg_text=cfg.text,
-                 filename=str(run_dir / 'started.py'))
+                 filename=str(run_dir / STARTED))
     cfg.work_dir = str(run_dir)
     epochs = cfg.train_cfg.max_epochs
     trained = is_trained(cfg.work_dir, epochs)

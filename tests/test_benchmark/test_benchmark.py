@@ -263,7 +263,8 @@ def test_fold(settings, tmp_path, clips):
 def test_fold_without_groups_says_that_there_are_none(settings):
     results = run(settings('baseline', fold=(2, 4), fold_by=r'_s(\d+)_',
                            epochs=1))
-    source = 'none: no validation scores of the baseline; give --groups'
+    source = ('none: no validation scores of a baseline in this command; '
+              'name baseline in --variants, or give --groups')
     assert results['groups'] == dict(source=source, groups=[])
     assert f'Look-alike groups: {source}' in Path(
         Witness.root, 'results.md').read_text()

@@ -183,8 +183,14 @@ def test_progress_of_a_running_training(run, monkeypatch):
     assert '0/1 runs; tsm/baseline/seed0: epoch 2/3, loss 2.500' in text
 
 
+def begin(job, work_dir):
+    """What MMEngine does before anything is trained."""
+    (work_dir / job.name / 'started.py').touch()
+
+
 def test_other_settings_are_refused(tmp_path, monkeypatch):
     prepare(job('dsts', lr=0.1), tmp_path, dict(train='a'))
+    begin(job('dsts'), tmp_path)
     prepare(job('dsts', lr=0.1), tmp_path, dict(train='a'))
     for changed, digests, names in (
             (job('dsts', lr=0.2), dict(train='a'), 'lr'),
@@ -205,8 +211,19 @@ def test_other_settings_are_refused(tmp_path, monkeypatch):
         prepare(job('dsts', lr=0.1), tmp_path, dict(train='a'))
 
 
+def test_settings_of_a_run_that_has_not_begun_are_replaced(tmp_path):
+    for lr, digest in ((0.1, 'a'), (0.2, 'b')):
+        prepare(job('dsts', lr=lr), tmp_path, dict(train=digest))
+    run_dir = tmp_path / job('dsts').name
+    assert Config.fromfile(run_dir / 'config.py').lr == 0.2
+    assert json.loads((run_dir / 'job.json').read_text())['lists'] == dict(
+        train='b')
+
+
 def test_a_run_keeps_the_source_that_it_began_with(tmp_path):
-    for command in ('first', 'second'):
+    for command in ('zeroth', 'first', 'second'):
         prepare(job('dsts'), tmp_path, {}, dict(command=command))
+        if command == 'first':
+            begin(job('dsts'), tmp_path)
     path = next(tmp_path.glob('**/job.json'))
     assert json.loads(path.read_text())['source'] == dict(command='first')
