@@ -175,7 +175,7 @@ def _run(settings: Settings, console: Console) -> Dict[str, Any]:
                       fold=settings.fold and '{}/{}'.format(*settings.fold),
                       cfg_options=settings.cfg_options or {}))
     groups = _given_groups(settings, lists, names, list(hosts),
-                           head['data_set'])
+                           head['data_set'], head['protocol'])
 
     def write_results(failed: Dict[str, str]) -> Dict[str, Any]:
         results = collect(head, jobs, work_dir, groups, failed)
@@ -267,7 +267,8 @@ def _key(job: Job) -> Dict[str, Any]:
 
 def _given_groups(settings: Settings, lists: Lists,
                   names: Optional[List[str]], hosts: List[str],
-                  data_set: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+                  data_set: Dict[str, Any],
+                  protocol: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """Groups that are known before anything is trained.
 
     Returns:
@@ -278,7 +279,7 @@ def _given_groups(settings: Settings, lists: Lists,
         return dict(source=NO_GROUPS, groups=[]) \
             if lists.tests_on_validation() else None
     groups = _read('--groups', settings.groups, lambda path: _read_groups(
-        path, names, hosts, data_set['name']))
+        path, names, hosts, data_set['name'], protocol))
     try:
         check_groups(groups['groups'], data_set['num_classes'])
     except ValueError as error:
@@ -297,7 +298,7 @@ def _read(option: str, path: str, read: Callable[[str], Any]) -> Any:
 
 
 def _read_groups(path: str, names: Optional[List[str]], hosts: List[str],
-                 data_set: str) -> Dict[str, Any]:
+                 data_set: str, protocol: Dict[str, Any]) -> Dict[str, Any]:
     """Groups of a file, which may be one of published numbers."""
     if not is_published(path):
         return dict(source=f'file {os.path.basename(path)}',
@@ -305,7 +306,7 @@ def _read_groups(path: str, names: Optional[List[str]], hosts: List[str],
     if len(hosts) > 1:
         raise BenchmarkError(f'--groups {path} has groups of each host: give '
                              f'one host, got {", ".join(hosts)}.')
-    return published_groups(path, hosts[0], data_set)
+    return published_groups(path, hosts[0], data_set, protocol)
 
 
 def _find_groups(score_files: List[Path]) -> Optional[Dict[str, Any]]:

@@ -125,16 +125,24 @@ def merge(published: Dict[str, Any],
     return dict(format=FORMAT, tables=tables, rows=rows)
 
 
-def published_groups(path: Union[str, Path], host: str,
-                     data_set: str) -> Dict[str, Any]:
+def published_groups(path: Union[str, Path], host: str, data_set: str,
+                     protocol: Dict[str, Any]) -> Dict[str, Any]:
     """Look-alike groups of a published table, and their source.
 
+    Those of the table with the same protocol, or else of any: they belong to
+    the host and the data set.
+
     Raises:
-        ValueError: There is no such table, or tables of several protocols
-            have different groups.
+        ValueError: There is no such table, or tables of several other
+            protocols have different groups.
     """
-    found = [table['groups'] for table in read_published(path)['tables']
-             if (table['host'], table['data_set']['name']) == (host, data_set)]
+    protocol = {key: value for key, value in protocol.items() if key != 'amp'}
+    tables = [table for table in read_published(path)['tables']
+              if (table['host'], table['data_set']['name'])
+              == (host, data_set)]
+    found = [table['groups'] for table in tables
+             if table['protocol'] == protocol]
+    found = found or [table['groups'] for table in tables]
     if not found:
         raise ValueError(f'{path} has no table of {host} on {data_set} to '
                          'take look-alike groups from.')

@@ -98,18 +98,26 @@ def test_groups_of_published_numbers(tmp_path):
     results = fake_results()
     write_published(merge(read_published(path), results), path)
     assert is_published(path)
-    assert published_groups(path, 'tsm_r18', 'gestures') == results['groups']
+    own = dict(results['protocol'], amp=True)
+
+    def groups(data_set='gestures', **changes):
+        return published_groups(path, 'tsm_r18', data_set,
+                                dict(own, **changes))
+
+    assert groups() == groups(epochs=14) == results['groups']
     with pytest.raises(ValueError, match='no table of tsm_r18 on others'):
-        published_groups(path, 'tsm_r18', 'others')
+        groups('others')
     other = fake_results()
     other['protocol'] = dict(other['protocol'], epochs=13)
     published = merge(read_published(path), other)
     write_published(published, path)
-    assert published_groups(path, 'tsm_r18', 'gestures') == results['groups']
+    assert groups(epochs=14) == results['groups']
     published['tables'][1]['groups'] = dict(source='file', groups=[[0, 2]])
     write_published(published, path)
+    assert groups() == results['groups']
+    assert groups(epochs=13)['groups'] == [[0, 2]]
     with pytest.raises(ValueError, match='different look-alike groups'):
-        published_groups(path, 'tsm_r18', 'gestures')
+        groups(epochs=14)
     path.write_text('[[0,')
     with pytest.raises(ValueError, match='numbers.json is not JSON'):
         is_published(path)
