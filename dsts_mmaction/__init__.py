@@ -11,7 +11,8 @@ from . import compat
 # Before anything below: it imports mmaction.models.
 compat.apply()
 
-from . import engine, evaluation, models  # noqa: E402
+from . import adapters, engine, evaluation, models, optim, udl  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['__version__', 'engine', 'evaluation', 'models']
+__all__ = ['__version__', 'adapters', 'engine', 'evaluation', 'models',
+           'optim', 'udl']

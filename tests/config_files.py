@@ -31,7 +31,7 @@ FINE_TUNING = {
     if _bases_of_fine_tuning(name)[0]}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _read(name):
     return Config.fromfile(ROOT / name)
 

@@ -18,9 +18,12 @@ from mmengine.config import Config
 from torch.utils.data import Dataset
 
 from dsts_mmaction.datasets.synthdive.writer import write_video
-from dsts_mmaction.utils.configs import (dataset_with_pipeline,
-                                         set_everywhere, view_shape,
-                                         without_weights)
+from dsts_mmaction.utils.configs import (
+    dataset_with_pipeline,
+    set_everywhere,
+    view_shape,
+    without_weights,
+)
 
 ROOT = Path(mmaction.__file__).parent / '.mim' / 'configs' / 'recognition'
 FAMILIES = sorted(path.name for path in ROOT.iterdir() if path.is_dir())

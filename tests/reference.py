@@ -9,11 +9,15 @@ import math
 import torch
 import torch.nn.functional as F
 
-from dsts_mmaction.models.dsts import DSTSModule
+from dsts_mmaction.dsts import DSTSModule
+
+
+def noisy(logits, noise):
+    return logits if noise is None else logits + noise
 
 
 def straight_through(logits, noise, temperature):
-    soft = torch.softmax((logits + noise) / temperature, dim=-1)
+    soft = torch.softmax(noisy(logits, noise) / temperature, dim=-1)
     hard = torch.zeros_like(soft)
     hard.scatter_(-1, soft.argmax(-1, keepdim=True), 1)
     return hard + soft - soft.detach()
@@ -36,7 +40,7 @@ class Surrogate:
         self.calls = 0 if self.frozen else None
 
     def __call__(self, logits, noise, temperature):
-        soft = torch.softmax((logits + noise) / temperature, dim=-1)
+        soft = torch.softmax(noisy(logits, noise) / temperature, dim=-1)
         if self.calls is None:
             hard = torch.zeros_like(soft)
             hard.scatter_(-1, soft.argmax(-1, keepdim=True), 1)
@@ -73,11 +77,9 @@ def dense_layer(layer, z, noise, temperature, training,
         ) + linear.bias
     gates = torch.ones(*neurons.spatial_kernels.shape[:2], 2).to(z)
     if training:
-        routing = choose(scores, layer.noise_scale * noise.synapse,
-                         temperature)
+        routing = choose(scores, noise.synapse, temperature)
         if neurons.gate_logits is not None:
-            gates = choose(neurons.gate_logits,
-                           layer.noise_scale * noise.gates, temperature)
+            gates = choose(neurons.gate_logits, noise.gates, temperature)
     else:
         routing = one_hot_argmax(scores)
         if neurons.gate_logits is not None:

@@ -9,9 +9,15 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from dsts_mmaction.models.unspecialized import dsts_modules
-from tests.builders import (DSTS, NUM_CLASSES, slowfast, slowonly,
-                            specialize, tsm)
+from dsts_mmaction.adapters.plain_view import dsts_modules
+from tests.builders import (
+    DSTS,
+    NUM_CLASSES,
+    slowfast,
+    slowonly,
+    specialize,
+    tsm,
+)
 from tests.reference import randomize
 
 UDL = dict(type='UpstreamDownstreamHook',

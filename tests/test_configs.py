@@ -12,9 +12,15 @@ from mmaction.structures import ActionDataSample
 from mmcv.transforms import Compose
 from mmengine.optim import build_optim_wrapper
 
-from dsts_mmaction.models.unspecialized import dsts_modules
-from tests.config_files import (CONFIGS, FINE_TUNING, SPECIALIZED, UDL,
-                                assert_grouped_once, load)
+from dsts_mmaction.adapters.plain_view import dsts_modules
+from tests.config_files import (
+    CONFIGS,
+    FINE_TUNING,
+    SPECIALIZED,
+    UDL,
+    assert_grouped_once,
+    load,
+)
 
 BUILT_HERE = [name for name in CONFIGS
               if name not in UDL and name not in FINE_TUNING.values()]
@@ -25,8 +31,8 @@ def test_there_are_configs():
 
 
 def test_every_specialized_config_has_its_udl_variant():
-    assert UDL == sorted(
-        name.replace('/dsts-', '/dsts-udl-') for name in SPECIALIZED)
+    assert sorted(
+        name.replace('/dsts-', '/dsts-udl-') for name in SPECIALIZED) == UDL
 
 
 @pytest.mark.parametrize('name', UDL)

@@ -18,8 +18,8 @@ from mmcv.transforms import Compose
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
-from dsts_mmaction.models.placement import placement
-from dsts_mmaction.models.unspecialized import dsts_modules
+from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.tailor.placement import placement
 from dsts_mmaction.utils.configs import SCOPE, set_everywhere
 from tests.config_files import FINE_TUNING, ROOT, assert_grouped_once, load
 from tests.families import cut, short_loader, write_clips
@@ -212,7 +212,7 @@ def check_it_builds(host, data):
         share = (1 if isinstance(optim_wrapper.optimizer, torch.optim.SGD)
                  else 1 / module.num_neurons)
         rate = lr[id(module.readout.linear.weight)]
-        for parameter in module.own_parameters():
+        for parameter in module.private_parameters():
             own.add(id(parameter))
             assert lr[id(parameter)] == pytest.approx(rate * share)
     new = [lr[id(p)] for part in (model.cls_head.head, model.cls_head.dsts)

@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from dsts_mmaction.adapters.plain_view import dsts_modules
 from dsts_mmaction.datasets import SynthDiveConfig, write_dataset
-from dsts_mmaction.models.unspecialized import dsts_modules
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 TSM = 'tsm/tsm_r18_1xb16-1x1x8-8e_shrec17-rgb.py'
@@ -129,8 +129,11 @@ def test_resume_with_ema(videos, tmp_path):
 
 
 def test_inference_on_one_video(videos, tmp_path):
-    from mmaction.apis import (MMAction2Inferencer, inference_recognizer,
-                               init_recognizer)
+    from mmaction.apis import (
+        MMAction2Inferencer,
+        inference_recognizer,
+        init_recognizer,
+    )
     cfg = config(DSTS_TSM, videos, tmp_path)
     cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline
     run(cfg)

@@ -4,8 +4,8 @@ For rows of bench_speed.py.
 """
 import copy
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from dsts_mmaction.deploy import exporting
 from dsts_mmaction.deploy.fusing import fuse_conv_bn, fuse_dsts
+from dsts_mmaction.dsts.convolutions import pointwise, spatial, temporal
+from dsts_mmaction.dsts.time_course import cosine_coefficients
 from dsts_mmaction.models import DSTSModule
-from dsts_mmaction.models.dsts.convolutions import (pointwise, spatial,
-                                                    temporal)
-from dsts_mmaction.models.dsts.time_course import cosine_coefficients
 from dsts_mmaction.utils.configs import view_shape, without_weights
 from tools.bench_iterations import recognizer_as_if_trained
 
@@ -69,7 +68,7 @@ class PlainConvolutions(nn.Module):
 
 
 def deployed_and_plain(config: str, batch: int,
-                       form: str = 'eager') -> Tuple[Callable, Callable]:
+                       form: str = 'eager') -> tuple[Callable, Callable]:
     """Class scores of a deployed recognizer, and of one without DSTS.
 
     Args:
@@ -89,7 +88,7 @@ def deployed_and_plain(config: str, batch: int,
                  for model in (special, plain))
 
 
-def compiled_and_eager(config: str, batch: int) -> Tuple[Callable, Callable]:
+def compiled_and_eager(config: str, batch: int) -> tuple[Callable, Callable]:
     """Class scores of one deployed recognizer, with torch.compile and not."""
     model, shape = deployed_recognizer(config)
     x = torch.randn(batch, *shape[1:])
@@ -107,7 +106,7 @@ def class_scores(model: nn.Module, clips: Tensor,
         torch.compile(forward) if compiled else forward, clips)
 
 
-def recognizer_growth(config: str, batch: int) -> Tuple[Callable, Callable]:
+def recognizer_growth(config: str, batch: int) -> tuple[Callable, Callable]:
     """Class scores of a deployed recognizer with 64 neurons, and with 4."""
 
     def scores(num_neurons: int) -> Callable[[], None]:
@@ -118,7 +117,7 @@ def recognizer_growth(config: str, batch: int) -> Tuple[Callable, Callable]:
 
 
 def deployed_recognizer(config: str, num_neurons: int = 10
-                        ) -> Tuple[nn.Module, Tuple[int, ...]]:
+                        ) -> tuple[nn.Module, tuple[int, ...]]:
     """A recognizer of random weights, its routing even, and a view's shape.
 
     Batch norms of its backbone are folded.
@@ -134,7 +133,7 @@ def deployed_recognizer(config: str, num_neurons: int = 10
 
 
 def exported_and_plain(model: nn.Module, shape: Sequence[int],
-                       form: str) -> Tuple[Callable, Callable]:
+                       form: str) -> tuple[Callable, Callable]:
     """Predictions of an exported recognizer, and of one without DSTS.
 
     Args:

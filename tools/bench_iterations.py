@@ -5,7 +5,8 @@ included, on one batch of random clips.
 """
 import functools
 import tempfile
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from mmaction.registry import DATASETS, LOOPS
@@ -17,11 +18,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.data import Dataset
 
-from dsts_mmaction.engine.hooks.upstream_downstream_hook import (
-    INNER_LR_FLOOR)
-from dsts_mmaction.engine.upstream_downstream import upstream_group
+from dsts_mmaction.adapters.plain_view import dsts_modules
 from dsts_mmaction.models import DSTSModule
-from dsts_mmaction.models.unspecialized import dsts_modules
+from dsts_mmaction.optim.upstream_group import upstream_group
+from dsts_mmaction.udl.hook import INNER_LR_FLOOR
 from dsts_mmaction.utils.memory import memory_growth
 
 FRAMES = 8
@@ -30,7 +30,7 @@ FRAMES = 8
 #: 'udl2', without the hook and with nothing shared.
 VARIANTS = ('base', 'joint', 'udl1', 'udl2', 'generic')
 
-Batch = Dict[str, List[Any]]
+Batch = dict[str, list[Any]]
 
 
 class Setting(NamedTuple):
@@ -73,7 +73,7 @@ class NoiseClips(Dataset):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return dict(
             inputs=torch.randint(
                 256, (FRAMES, 3, self.size, self.size), dtype=torch.uint8,
@@ -176,7 +176,7 @@ def start_runner(variant: str, setting: Setting) -> Runner:
     return runner
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def work_dirs() -> tempfile.TemporaryDirectory:
     """A folder that is removed when this process ends."""
     return tempfile.TemporaryDirectory(prefix='bench_iterations_')
@@ -216,7 +216,7 @@ def recognizer_as_if_trained(model: nn.Module, inputs: Tensor) -> nn.Module:
         model: The recognizer.
         inputs: A batch of normalized clips, as its ``forward`` takes them.
     """
-    seen: Dict[DSTSModule, Tensor] = {}
+    seen: dict[DSTSModule, Tensor] = {}
     hooks = [module.register_forward_pre_hook(
         lambda module, args: seen.update({module: args[0]}))
         for module in dsts_modules(model)]
@@ -270,7 +270,7 @@ class GenericUpstream:
         downstream_step()
         self.optimizer.zero_grad()
 
-    def hyper_gradient(self, batch: Batch) -> Tuple[Tensor, ...]:
+    def hyper_gradient(self, batch: Batch) -> tuple[Tensor, ...]:
         """One gradient per upstream parameter."""
         with self.optim_wrapper.optim_context(self.model):
             data = self.model.data_preprocessor(batch, training=True)
@@ -287,8 +287,8 @@ class GenericUpstream:
             loss = self.loss(simulated, inputs[half:], samples[half:])
             return torch.autograd.grad(loss, list(self.upstream.values()))
 
-    def loss(self, downstream: Dict[str, Tensor], inputs: Tensor,
-             samples: List[ActionDataSample]) -> Tensor:
+    def loss(self, downstream: dict[str, Tensor], inputs: Tensor,
+             samples: list[ActionDataSample]) -> Tensor:
         """The training loss with the given parameters, a scalar."""
         buffers = {n: b.clone() for n, b in self.model.named_buffers()}
         losses = functional_call(

@@ -4,8 +4,8 @@ For a row of bench_speed.py.
 """
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Tuple
 
 import cv2
 import decord
@@ -19,7 +19,7 @@ from dsts_mmaction.datasets.synthdive.writer import write_video
 FRAMES, HEIGHT, WIDTH = 60, 256, 320
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _folder() -> tempfile.TemporaryDirectory:
     """A video of smoothed noise and a list of it; gone when this ends."""
     folder = tempfile.TemporaryDirectory()
@@ -31,7 +31,7 @@ def _folder() -> tempfile.TemporaryDirectory:
     return folder
 
 
-def pipeline_and_plain(config: str) -> Tuple[Callable, Callable]:
+def pipeline_and_plain(config: str) -> tuple[Callable, Callable]:
     """Read one clip by the validation pipeline, and without it.
 
     The plain loop decodes the same frames by decord, in as many threads, and

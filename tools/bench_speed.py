@@ -11,10 +11,10 @@ import gc
 import json
 import shlex
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import (Callable, Dict, Iterator, List, NamedTuple, Optional,
-                    Tuple)
+from typing import NamedTuple
 from unittest import mock
 
 import torch
@@ -28,27 +28,37 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dsts_mmaction.benchmark.report import provenance  # noqa: E402
+from dsts_mmaction.deploy import dispatch  # noqa: E402
 from dsts_mmaction.deploy.exporting import missing_packages  # noqa: E402
+from dsts_mmaction.deploy.fused_module import fuse  # noqa: E402
+from dsts_mmaction.dsts.convolutions import pointwise  # noqa: E402
 from dsts_mmaction.models import DSTSModule  # noqa: E402
-from dsts_mmaction.models.dsts import dispatch, fuse  # noqa: E402
-from dsts_mmaction.models.dsts.convolutions import pointwise  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 from dsts_mmaction.utils.machine import describe_machine  # noqa: E402
 from dsts_mmaction.utils.malloc import (  # noqa: E402
-    release_freed_memory, restart_keeping_freed_memory)
-from dsts_mmaction.utils.markdown import (  # noqa: E402
-    markdown_table, write_document)
+    release_freed_memory,
+    restart_keeping_freed_memory,
+)
+from dsts_mmaction.utils.markdown import markdown_table, write_document  # noqa: E402
 from dsts_mmaction.utils.memory import measure_memory_ratio  # noqa: E402
 from tests.reference import dense_forward  # noqa: E402
 from tools.bench_evaluation import (  # noqa: E402
-    PlainConvolutions, compiled_and_eager, deployed_and_plain,
-    recognizer_growth, without_gradients)
-from tools.bench_iterations import (Setting, Training,  # noqa: E402
-                                    as_if_trained, training_memory)
+    PlainConvolutions,
+    compiled_and_eager,
+    deployed_and_plain,
+    recognizer_growth,
+    without_gradients,
+)
+from tools.bench_iterations import (  # noqa: E402
+    Setting,
+    Training,
+    as_if_trained,
+    training_memory,
+)
 from tools.bench_reading import pipeline_and_plain  # noqa: E402
 
-Sides = Tuple[Callable[[], object], Callable[[], object]]
+Sides = tuple[Callable[[], object], Callable[[], object]]
 COLUMNS = ('name', 'what', 'ratio', 'quartiles', 'bar', 'met', 'either side')
 SHAPE = (8, 256, 8, 7, 7)  # batch, channels, frames, height, width
 CONFIGS = ROOT / 'configs' / 'tsm'
@@ -75,17 +85,17 @@ class Row(NamedTuple):
     """
     what: str
     measure: Callable[[int], Ratio]
-    at_most: Optional[float] = None
-    at_least: Optional[float] = None
-    max_rounds: Optional[int] = None
-    missing: Callable[[], Optional[str]] = lambda: None
+    at_most: float | None = None
+    at_least: float | None = None
+    max_rounds: int | None = None
+    missing: Callable[[], str | None] = lambda: None
 
-    def met(self, value: float) -> Optional[bool]:
+    def met(self, value: float) -> bool | None:
         if self.at_most is not None:
             return value <= self.at_most
         return None if self.at_least is None else value >= self.at_least
 
-    def bar(self) -> Optional[str]:
+    def bar(self) -> str | None:
         if self.at_most is not None:
             return f'<= {self.at_most}'
         return None if self.at_least is None else f'>= {self.at_least}'
@@ -115,7 +125,7 @@ def memory(numerator: str, denominator: str,
         rounds=rounds)
 
 
-def missing_compiler() -> Optional[str]:
+def missing_compiler() -> str | None:
     """What torch.compile needs on a CPU, if it is not installed."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     try:
@@ -149,11 +159,11 @@ def training(forward: Callable, module: DSTSModule) -> Callable[[], None]:
     return step
 
 
-def ours(module: DSTSModule, x: torch.Tensor) -> Tuple:
+def ours(module: DSTSModule, x: torch.Tensor) -> tuple:
     return module(x)
 
 
-def dense(module: DSTSModule, x: torch.Tensor) -> Tuple:
+def dense(module: DSTSModule, x: torch.Tensor) -> tuple:
     return dense_forward(module, x, module.sample_noise(len(x)))
 
 
@@ -282,7 +292,7 @@ def convolution(other: Callable) -> Sides:
 
 def plain_mixing(num_neurons: int, mid_channels: int) -> Sides:
     """Mixing by a matrix product over all kernels, over that of ours."""
-    from dsts_mmaction.models.dsts.kernel_mixing import mix_kernels
+    from dsts_mmaction.dsts.kernel_mixing import mix_kernels
     channels, depth = mid_channels, mid_channels * 12
     kernels = torch.randn(num_neurons, channels, depth, requires_grad=True)
     index = torch.arange(SHAPE[0]) % num_neurons
@@ -297,7 +307,7 @@ def plain_mixing(num_neurons: int, mid_channels: int) -> Sides:
             run(lambda: mix_kernels(weights, kernels, index)))
 
 
-ROWS: Dict[str, Row] = {
+ROWS: dict[str, Row] = {
     # Two cores take 8 s for an iteration of R50: few rounds.
     'train_joint_vs_base':
     Row(f'training iteration, {R50}, with / without DSTS',
@@ -433,8 +443,8 @@ ROWS: Dict[str, Row] = {
 }
 
 
-def measure(names: List[str],
-            rounds: int) -> Iterator[Tuple[str, Row, Ratio]]:
+def measure(names: list[str],
+            rounds: int) -> Iterator[tuple[str, Row, Ratio]]:
     for name in track(names, 'Measuring'):
         row = ROWS[name]
         yield name, row, row.measure(min(rounds, row.max_rounds or rounds))
@@ -442,7 +452,7 @@ def measure(names: List[str],
         release_freed_memory()
 
 
-def describe(name: str, row: Row, ratio: Ratio) -> List[str]:
+def describe(name: str, row: Row, ratio: Ratio) -> list[str]:
     """One line of the table."""
     return [name, row.what, f'{ratio.value:.2f}',
             '{:.2f} to {:.2f}'.format(*ratio.spread), row.bar() or '',
@@ -450,7 +460,7 @@ def describe(name: str, row: Row, ratio: Ratio) -> List[str]:
             '{:.3f} / {:.3f} {}'.format(*ratio.sides, ratio.unit)]
 
 
-def markdown(lines: List[List[str]], rounds: int, left_out: List[str]) -> str:
+def markdown(lines: list[list[str]], rounds: int, left_out: list[str]) -> str:
     """The table with what it was measured on."""
     command = shlex.join(['python', 'tools/bench_speed.py', *sys.argv[1:]])
     text = (f'## Speed\n\n{title(rounds)}.\n\n'

@@ -9,8 +9,11 @@ import sys
 from mmengine.config import DictAction
 
 from dsts_mmaction.benchmark.benchmark import Settings, run_benchmark
-from dsts_mmaction.benchmark.variants import (DEFAULT_VARIANTS, VARIANTS,
-                                              parse_variant)
+from dsts_mmaction.benchmark.variants import (
+    DEFAULT_VARIANTS,
+    VARIANTS,
+    parse_variant,
+)
 
 
 def parse_args() -> argparse.Namespace:

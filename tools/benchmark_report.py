@@ -4,10 +4,13 @@ import sys
 from pathlib import Path
 
 from dsts_mmaction.benchmark.plots import save
-from dsts_mmaction.benchmark.published import (merge, published_markdown,
-                                               published_pictures,
-                                               read_published,
-                                               write_published)
+from dsts_mmaction.benchmark.published import (
+    merge,
+    published_markdown,
+    published_pictures,
+    read_published,
+    write_published,
+)
 from dsts_mmaction.benchmark.report import read_results, write_report
 from dsts_mmaction.utils.atomic import write_text
 

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.table import Table
 
-from dsts_mmaction.cost import specialized_cost
+from dsts_mmaction.evaluation.cost import specialized_cost
 from dsts_mmaction.utils.configs import input_shape, load_config
 
 

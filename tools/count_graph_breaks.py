@@ -10,7 +10,8 @@ import argparse
 import copy
 import sys
 import warnings
-from typing import Callable, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from mmaction.registry import MODELS
@@ -23,10 +24,14 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
+from dsts_mmaction.adapters.plain_view import trainable_dsts_modules
 from dsts_mmaction.deploy.fusing import fuse_dsts
-from dsts_mmaction.models.unspecialized import trainable_dsts_modules
-from dsts_mmaction.utils.configs import (input_shape, load_config,
-                                         unfit_input, without_weights)
+from dsts_mmaction.utils.configs import (
+    input_shape,
+    load_config,
+    unfit_input,
+    without_weights,
+)
 
 
 class Graphs(NamedTuple):

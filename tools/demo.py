@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from dsts_mmaction.demo import DemoError, run_demo
+from dsts_mmaction.benchmark.demo import DemoError, run_demo
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

@@ -5,7 +5,7 @@ Usage:
 """
 import sys
 
-from dsts_mmaction.host_tools import run_tool
+from dsts_mmaction.compat.host_tools import run_tool
 
 if __name__ == '__main__':
     if len(sys.argv) < 2 or sys.argv[1] in ('-h', '--help'):

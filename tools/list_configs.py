@@ -1,16 +1,15 @@
 """The configs that fine-tune hosts with DSTS, as Markdown tables.
 
-    python tools/list_configs.py --out docs/configs.md
+python tools/list_configs.py --out docs/configs.md
 """
 import argparse
 import os
 import re
 from pathlib import Path
-from typing import List
 
 from mmengine.config import Config
 
-from dsts_mmaction.models.placement import described
+from dsts_mmaction.tailor.placement import described
 from dsts_mmaction.utils.markdown import markdown_table, write_document
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +122,7 @@ def links(path: Path) -> str:
             f'[UDL]({(where / udl).as_posix()})')
 
 
-def recipe(host: str) -> List[str]:
+def recipe(host: str) -> list[str]:
     """A host's row; it has the same recipe on all data sets."""
     cfg = Config.fromfile(config_of(host, 'Diving48'))
     clips = cfg.train_dataloader.batch_size

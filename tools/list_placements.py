@@ -1,15 +1,15 @@
 """Where DSTS goes in every config of MMAction2, and what it adds.
 
-    python -m pytest tests/test_models/test_families.py -m slow \
+python -m pytest tests/test_models/test_families.py -m slow \
       --junitxml work_dirs/families.xml
-    python tools/list_placements.py --results work_dirs/families.xml \
+python tools/list_placements.py --results work_dirs/families.xml \
       --out docs/placements.md
 """
 import argparse
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import mmaction
 import torch
@@ -19,9 +19,9 @@ from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from dsts_mmaction.benchmark.variants import count_parameters
-from dsts_mmaction.cost import specialized_cost
-from dsts_mmaction.models.placement import channels_at, described, placement
-from dsts_mmaction.models.specialize import specialize_config
+from dsts_mmaction.evaluation.cost import specialized_cost
+from dsts_mmaction.tailor.placement import channels_at, described, placement
+from dsts_mmaction.tailor.specialize import specialize_config
 from dsts_mmaction.utils.configs import view_shape
 from dsts_mmaction.utils.markdown import markdown_table, write_document
 
@@ -78,20 +78,20 @@ def row(cfg: Config) -> Row:
                f'{count_parameters({}, channels) / 1e6:.1f}', udl)
 
 
-def cost(cfg: Config) -> Tuple[float, float]:
+def cost(cfg: Config) -> tuple[float, float]:
     """GFLOPs of the DSTS modules and of the rest, for one view."""
     found = specialized_cost(specialize_config(cfg), view_shape(cfg))
     return found.executed_flops / 1e9, found.plain_flops / 1e9
 
 
-def read_results(path: Path) -> Dict[str, Optional[str]]:
+def read_results(path: Path) -> dict[str, str | None]:
     """What became of each config's test.
 
     Returns:
         By the config's name: why it was skipped, '' if it passed, None if it
         failed.
     """
-    results: Dict[str, Optional[str]] = {}
+    results: dict[str, str | None] = {}
     for case in ElementTree.parse(path).iter('testcase'):
         name = case.get('name', '')
         if name.startswith(('test_all[', 'test_tsn_over[')):
@@ -105,7 +105,7 @@ def read_results(path: Path) -> Dict[str, Optional[str]]:
     return results
 
 
-def configs() -> List[Tuple[str, str, Config]]:
+def configs() -> list[tuple[str, str, Config]]:
     """Family, name and config of all that the table is about."""
     paths = [path for family in sorted(ROOT.iterdir())
              for path in sorted(family.rglob('*.py'))]
@@ -120,7 +120,7 @@ def configs() -> List[Tuple[str, str, Config]]:
     return found
 
 
-def spread(values: List[float], digits: int) -> str:
+def spread(values: list[float], digits: int) -> str:
     """The range of some values, one number if they agree."""
     if not values:
         return '–'
@@ -129,12 +129,12 @@ def spread(values: List[float], digits: int) -> str:
     return first if first == last else f'{first} to {last}'
 
 
-def table(results: Dict[str, Optional[str]]) -> str:
+def table(results: dict[str, str | None]) -> str:
     """One line for each family and place, and why some were not tested."""
-    lines: List[List[str]] = [HEADER]
-    reasons: Dict[str, int] = defaultdict(int)
-    found: Dict[Tuple[str, Row], List[str]] = defaultdict(list)
-    costs: Dict[str, Tuple[float, float]] = {}
+    lines: list[list[str]] = [HEADER]
+    reasons: dict[str, int] = defaultdict(int)
+    found: dict[tuple[str, Row], list[str]] = defaultdict(list)
+    costs: dict[str, tuple[float, float]] = {}
     for family, name, cfg in track(configs(), 'Counting operations'):
         found[family, row(cfg)].append(name)
         if results.get(name) == '':  # the others may not even run

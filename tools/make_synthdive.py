@@ -4,8 +4,11 @@ import argparse
 import os
 import sys
 
-from dsts_mmaction.datasets import (SynthDiveConfig, draw_contact_sheet,
-                                    write_dataset)
+from dsts_mmaction.datasets import (
+    SynthDiveConfig,
+    draw_contact_sheet,
+    write_dataset,
+)
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,8 +8,9 @@ of the two, its bar the quartiles.
 """
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -22,7 +23,9 @@ from dsts_mmaction.models import DSTSModule  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 from dsts_mmaction.utils.malloc import (  # noqa: E402
-    release_freed_memory, restart_keeping_freed_memory)
+    release_freed_memory,
+    restart_keeping_freed_memory,
+)
 from tools.bench_evaluation import without_gradients  # noqa: E402
 from tools.bench_iterations import as_if_trained  # noqa: E402
 
@@ -36,7 +39,7 @@ class Setting(NamedTuple):
     size: int = 7
 
 
-AXES: Dict[str, List[int]] = dict(
+AXES: dict[str, list[int]] = dict(
     neurons=[1, 4, 10, 32, 64], layers=[1, 2, 3, 6], batch=[1, 2, 4, 8, 16],
     frames=[4, 8, 16, 32], size=[4, 7, 14])
 LABELS = dict(neurons='neurons N', layers='layers L', batch='batch B',
@@ -44,7 +47,7 @@ LABELS = dict(neurons='neurons N', layers='layers L', batch='batch B',
               size='height = width of the features')
 
 
-def calls(setting: Setting) -> Dict[str, Callable[[], None]]:
+def calls(setting: Setting) -> dict[str, Callable[[], None]]:
     """Forward and backward in training, and a forward in evaluation."""
     torch.manual_seed(0)
     shape = (setting.batch, 256, setting.frames, setting.size, setting.size)
@@ -65,14 +68,14 @@ def calls(setting: Setting) -> Dict[str, Callable[[], None]]:
                 evaluation=without_gradients(evaluated, torch.randn(shape)))
 
 
-def measure(axis: str, value: int, rounds: int) -> Dict[str, Ratio]:
+def measure(axis: str, value: int, rounds: int) -> dict[str, Ratio]:
     """The cost of one setting over that of the default one."""
     default, setting = calls(Setting()), calls(Setting(**{axis: value}))
     return {name: measure_ratio(setting[name], default[name], rounds)
             for name in default}
 
 
-def draw(results: Dict[str, Dict[int, Dict[str, Ratio]]]) -> Figure:
+def draw(results: dict[str, dict[int, dict[str, Ratio]]]) -> Figure:
     """One panel for each axis."""
     figure = Figure(figsize=(3 * len(results), 3), layout='constrained')
     panels = figure.subplots(1, len(results), squeeze=False)[0]
@@ -105,7 +108,7 @@ def main() -> None:
                         help='measured rounds of each point')
     args = parser.parse_args()
     points = [(axis, value) for axis in args.axes for value in AXES[axis]]
-    results: Dict[str, Dict[int, Dict[str, Ratio]]] = {}
+    results: dict[str, dict[int, dict[str, Ratio]]] = {}
     for axis, value in track(points, 'Measuring'):
         found = measure(axis, value, args.rounds)
         results.setdefault(axis, {})[value] = found

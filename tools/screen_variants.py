@@ -16,8 +16,8 @@ import argparse
 import math
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List
 
 import decord
 import numpy as np
@@ -33,15 +33,22 @@ from dsts_mmaction.benchmark.data_lists import split_fold  # noqa: E402
 from dsts_mmaction.benchmark.error import refuse_twice  # noqa: E402
 from dsts_mmaction.benchmark.run_log import RunLog  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
-    BATCH, LR, Clips, SmallTSM, build, evaluate, read_variants, train)
-from dsts_mmaction.benchmark.statistics import (  # noqa: E402
-    Run, paired_difference, spread)
+    BATCH,
+    LR,
+    Clips,
+    SmallTSM,
+    build,
+    evaluate,
+    read_variants,
+    train,
+)
+from dsts_mmaction.benchmark.statistics import Run, paired_difference, spread  # noqa: E402
 from dsts_mmaction.benchmark.variants import Variant  # noqa: E402
 from dsts_mmaction.utils.annotation_lists import read_list  # noqa: E402
 from dsts_mmaction.utils.atomic import write_atomically  # noqa: E402
 
 
-def read_videos(data_root: Path, lines: List[str]) -> Iterator[np.ndarray]:
+def read_videos(data_root: Path, lines: list[str]) -> Iterator[np.ndarray]:
     """All frames of each clip of an annotation list."""
     for line in track(lines, description='Reading clips'):
         path = data_root / line.split()[0]
@@ -52,7 +59,7 @@ def read_videos(data_root: Path, lines: List[str]) -> Iterator[np.ndarray]:
         yield reader.get_batch(range(len(reader))).asnumpy()
 
 
-def run(args: argparse.Namespace, variants: List[Variant],
+def run(args: argparse.Namespace, variants: list[Variant],
         log: RunLog) -> None:
     """Compute what ``log`` lacks, and append it."""
     done = {(row['variant'], row['seed']) for row in log.rows}
@@ -95,7 +102,7 @@ def run(args: argparse.Namespace, variants: List[Variant],
                   flush=True)
 
 
-def settings(args: argparse.Namespace) -> Dict[str, object]:
+def settings(args: argparse.Namespace) -> dict[str, object]:
     """What all runs of a directory share."""
     names = ('lists', 'fold_by', 'num_folds', 'epochs', 'extra_epochs',
              'shifts', 'amp')
@@ -103,9 +110,9 @@ def settings(args: argparse.Namespace) -> Dict[str, object]:
                 **{name: getattr(args, name) for name in names})
 
 
-def show(variants: List[Variant], rows: List[Run]) -> None:
+def show(variants: list[Variant], rows: list[Run]) -> None:
     """Print means over folds and differences to the first variant."""
-    runs: Dict[str, List[Run]] = defaultdict(list)
+    runs: dict[str, list[Run]] = defaultdict(list)
     for row in rows:
         runs[row['variant']].append(row)
     first = variants[0].name

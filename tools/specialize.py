@@ -11,7 +11,7 @@ import copy
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -19,17 +19,22 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 
 from dsts_mmaction.benchmark.variants import count_parameters
-from dsts_mmaction.fine_tuning import check_data, fine_tuning_config
-from dsts_mmaction.models.placement import (channels_at, check_recognizer,
-                                            placement)
-from dsts_mmaction.models.specialize import specialize_config
+from dsts_mmaction.tailor.fine_tuning import check_data, fine_tuning_config
+from dsts_mmaction.tailor.inheriting import load_as_base, write_inheriting
+from dsts_mmaction.tailor.placement import (
+    channels_at,
+    check_recognizer,
+    placement,
+)
+from dsts_mmaction.tailor.requirements import (
+    missing_for_training,
+    missing_package,
+)
+from dsts_mmaction.tailor.specialize import specialize_config
 from dsts_mmaction.utils.checkpoints import read_checkpoint, unwrapped
 from dsts_mmaction.utils.configs import without_weights, zoo_checkpoint
-from dsts_mmaction.utils.inheriting import load_as_base, write_inheriting
-from dsts_mmaction.utils.requirements import (missing_for_training,
-                                              missing_package)
 
-ORDERS: Dict[str, Optional[int]] = {'off': None, '1': 1, '2': 2}
+ORDERS: dict[str, int | None] = {'off': None, '1': 1, '2': 2}
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,7 +89,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def own_data(args: argparse.Namespace) -> Optional[Dict[str, str]]:
+def own_data(args: argparse.Namespace) -> dict[str, str] | None:
     """The annotation lists; None if no data are given.
 
     Raises:
@@ -118,7 +123,7 @@ def own_data(args: argparse.Namespace) -> Optional[Dict[str, str]]:
 
 
 def starting_checkpoint(args: argparse.Namespace,
-                        own_data: bool) -> Optional[str]:
+                        own_data: bool) -> str | None:
     """What training starts from; None if the config decides.
 
     Raises:
@@ -182,7 +187,7 @@ def specialize(args: argparse.Namespace, console: Console) -> Path:
             base, args.num_classes, lists, args.data_root, args.epochs,
             args.gpus or 1, not args.no_flip)
         remarks += more
-    dsts: Dict[str, Any] = dict(num_neurons=args.num_neurons,
+    dsts: dict[str, Any] = dict(num_neurons=args.num_neurons,
                                 num_layers=args.num_layers)
     if args.mid_channels is not None:
         dsts['mid_channels'] = args.mid_channels

@@ -15,7 +15,6 @@ import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List
 
 import torch
 from mmengine.config import Config, DictAction
@@ -28,24 +27,24 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dsts_mmaction.dsts.hyper_gradient import hyper_gradient  # noqa: E402
 from dsts_mmaction.engine import UpstreamDownstreamHook  # noqa: E402
-from dsts_mmaction.engine.upstream_downstream import (  # noqa: E402
-    Samples, UpstreamLearner, half, random_streams)
-from dsts_mmaction.models.dsts.hyper_gradient import (  # noqa: E402
-    hyper_gradient)
+from dsts_mmaction.udl.random_streams import random_streams  # noqa: E402
+from dsts_mmaction.udl.samples import Samples, half  # noqa: E402
+from dsts_mmaction.udl.steps import UpstreamLearner  # noqa: E402
 
 
-def norm(tensors: List[Tensor]) -> float:
+def norm(tensors: list[Tensor]) -> float:
     return torch.stack([t.norm() for t in tensors]).norm().item()
 
 
 def probe(learner: UpstreamLearner, samples: Samples, inner_lr: float,
-          seed: int) -> Dict[str, float]:
+          seed: int) -> dict[str, float]:
     """What a simulated step of one size does."""
     parts = samples.split(half(len(samples.data_samples)))
     downstream = list(learner.downstream.values())
 
-    def losses(parameters: Dict[str, Tensor]) -> List[Tensor]:
+    def losses(parameters: dict[str, Tensor]) -> list[Tensor]:
         with random_streams(seed):
             return [learner._loss({**learner.upstream, **parameters}, part)
                     for part in parts]
@@ -75,7 +74,7 @@ class Study(Hook):
     """Probes beside UpstreamDownstreamHook."""
     priority = 'LOWEST'
 
-    def __init__(self, inner_lrs: List[float], interval: int) -> None:
+    def __init__(self, inner_lrs: list[float], interval: int) -> None:
         self.inner_lrs = inner_lrs
         self.interval = interval
         self.found = defaultdict(list)

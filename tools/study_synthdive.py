@@ -18,7 +18,7 @@ from collections import defaultdict
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,12 +32,17 @@ from dsts_mmaction.benchmark.error import refuse_twice  # noqa: E402
 from dsts_mmaction.benchmark.plots import save  # noqa: E402
 from dsts_mmaction.benchmark.run_log import RunLog  # noqa: E402
 from dsts_mmaction.benchmark.small_tsm import (  # noqa: E402
-    BATCH, LR, Clips, build, evaluate, read_variants, train)
-from dsts_mmaction.benchmark.statistics import (  # noqa: E402
-    Run, paired_difference, spread)
+    BATCH,
+    LR,
+    Clips,
+    build,
+    evaluate,
+    read_variants,
+    train,
+)
+from dsts_mmaction.benchmark.statistics import Run, paired_difference, spread  # noqa: E402
 from dsts_mmaction.benchmark.variants import Variant  # noqa: E402
-from dsts_mmaction.datasets import (  # noqa: E402
-    SynthDiveConfig, render_clip, sample_clip)
+from dsts_mmaction.datasets import SynthDiveConfig, render_clip, sample_clip  # noqa: E402
 from dsts_mmaction.utils.atomic import write_text  # noqa: E402
 from dsts_mmaction.utils.markdown import markdown_table  # noqa: E402
 
@@ -53,7 +58,7 @@ class Cell(NamedTuple):
     clips_per_class: int
 
 
-def cells(num_classes: List[int], clips_per_class: List[int]) -> List[Cell]:
+def cells(num_classes: list[int], clips_per_class: list[int]) -> list[Cell]:
     """Both axes, crossing at their first values."""
     every = [Cell(num_classes[0], count) for count in clips_per_class]
     every += [Cell(count, clips_per_class[0]) for count in num_classes[1:]]
@@ -67,7 +72,7 @@ def dataset(num_classes: int, difficulty: str, seed: int) -> SynthDiveConfig:
         somersaults=SOMERSAULTS[:num_classes // CLASSES_PER_NUMBER])
 
 
-def render(config: SynthDiveConfig, clip: Tuple[str, int]) -> np.ndarray:
+def render(config: SynthDiveConfig, clip: tuple[str, int]) -> np.ndarray:
     """Frames of one clip, given as split and index."""
     return render_clip(sample_clip(config, *clip), config.size)
 
@@ -83,11 +88,11 @@ def read_clips(config: SynthDiveConfig, num_train: int,
         return Clips(pool.imap(partial(render, config), order, 16), labels)
 
 
-def run(args: argparse.Namespace, variants: List[Variant],
+def run(args: argparse.Namespace, variants: list[Variant],
         log: RunLog) -> None:
     """Compute what ``log`` lacks, and append it."""
     done = {(_cell(row), row['variant'], row['seed']) for row in log.rows}
-    largest: Dict[int, int] = {}
+    largest: dict[int, int] = {}
     for cell in cells(args.num_classes, args.clips_per_class):
         largest[cell.num_classes] = max(
             largest.get(cell.num_classes, 0),
@@ -124,8 +129,8 @@ def _cell(row: Run) -> Cell:
     return Cell(row['num_classes'], row['clips_per_class'])
 
 
-def table(cell_list: List[Cell], variants: List[Variant],
-          runs: Dict[Tuple[Cell, str], List[Run]]) -> str:
+def table(cell_list: list[Cell], variants: list[Variant],
+          runs: dict[tuple[Cell, str], list[Run]]) -> str:
     """Accuracies and gains over the control, in Markdown."""
     others = [variant for variant in variants if variant.name != CONTROL]
     rows = [['Classes', 'Training clips per class',
@@ -147,8 +152,8 @@ def table(cell_list: List[Cell], variants: List[Variant],
     return markdown_table(rows)
 
 
-def draw(args: argparse.Namespace, variants: List[Variant],
-         runs: Dict[Tuple[Cell, str], List[Run]]) -> Figure:
+def draw(args: argparse.Namespace, variants: list[Variant],
+         runs: dict[tuple[Cell, str], list[Run]]) -> Figure:
     """Gain over the control along both axes."""
     figure = Figure(figsize=(8, 3.2), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
@@ -172,9 +177,9 @@ def draw(args: argparse.Namespace, variants: List[Variant],
     return figure
 
 
-def _draw_axis(axes: Axes, variants: List[Variant],
-               runs: Dict[Tuple[Cell, str], List[Run]],
-               points: List[Tuple[int, Cell]]) -> None:
+def _draw_axis(axes: Axes, variants: list[Variant],
+               runs: dict[tuple[Cell, str], list[Run]],
+               points: list[tuple[int, Cell]]) -> None:
     others = [variant for variant in variants if variant.name != CONTROL]
     for i, variant in enumerate(others):
         found = [(x, paired_difference(runs[cell, variant.name],
@@ -264,7 +269,7 @@ def main() -> None:
         run(args, variants, log)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
-    runs: Dict[Tuple[Cell, str], List[Run]] = defaultdict(list)
+    runs: dict[tuple[Cell, str], list[Run]] = defaultdict(list)
     for row in log.rows:
         runs[_cell(row), row['variant']].append(row)
     text = table(cells(args.num_classes, args.clips_per_class), variants,

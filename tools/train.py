@@ -1,7 +1,7 @@
 """Train a recognizer with MMAction2's train.py, same arguments."""
 import sys
 
-from dsts_mmaction.host_tools import run_tool
+from dsts_mmaction.compat.host_tools import run_tool
 
 if __name__ == '__main__':
     run_tool('train.py', sys.argv[1:])

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import dsts_mmaction  # noqa: F401, lets torch read MMEngine's checkpoints
-from dsts_mmaction.models.unspecialized import plain_state_dict
+from dsts_mmaction.adapters.plain_view import plain_state_dict
 from dsts_mmaction.utils.atomic import write_atomically
 from dsts_mmaction.utils.checkpoints import read_checkpoint
 

@@ -9,17 +9,23 @@ import datetime
 import json
 import math
 import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Tuple)
+from typing import (
+    Any,
+)
 
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 from rich.console import Console
 
-from ..evaluation import (groups_from_confusions, read_class_names,
-                          read_groups, within_group_accuracy)
+from ..evaluation import (
+    groups_from_confusions,
+    read_class_names,
+    read_groups,
+    within_group_accuracy,
+)
 from ..evaluation.look_alike import check_groups
 from ..utils.annotation_lists import read_labels
 from ..utils.atomic import write_json
@@ -27,8 +33,14 @@ from ..utils.machine import describe_machine
 from .data_lists import Lists, list_path, write_fold
 from .error import BenchmarkError
 from .jobs import prepare, run_jobs
-from .plan import (Job, Protocol, common_epochs, host_config, load_host,
-                   plan_jobs)
+from .plan import (
+    Job,
+    Protocol,
+    common_epochs,
+    host_config,
+    load_host,
+    plan_jobs,
+)
 from .published import is_published, published_groups
 from .report import write_report
 from .scores import confusions, read_scores
@@ -76,28 +88,28 @@ class Settings:
     variants: Sequence[Variant]
     seeds: Sequence[int]
     work_dir: str
-    data_root: Optional[str] = None
-    lists: Dict[str, str] = field(default_factory=dict)
-    data_set: Optional[str] = None
-    num_classes: Optional[int] = None
-    class_names: Optional[str] = None
-    groups: Optional[str] = None
-    fold: Optional[Tuple[int, int]] = None
-    fold_by: Optional[str] = None
-    epochs: Optional[int] = None
-    extra_epochs: Optional[int] = None
+    data_root: str | None = None
+    lists: dict[str, str] = field(default_factory=dict)
+    data_set: str | None = None
+    num_classes: int | None = None
+    class_names: str | None = None
+    groups: str | None = None
+    fold: tuple[int, int] | None = None
+    fold_by: str | None = None
+    epochs: int | None = None
+    extra_epochs: int | None = None
     warm_start: bool = False
     extra_lr_mult: float = 0.5
-    val_interval: Optional[int] = None
+    val_interval: int | None = None
     amp: bool = False
-    cfg_options: Optional[Dict[str, Any]] = None
+    cfg_options: dict[str, Any] | None = None
     jobs: int = 1
-    threads: Optional[int] = None
+    threads: int | None = None
     command: str = ''
 
 
 def run_benchmark(settings: Settings,
-                  console: Optional[Console] = None) -> Dict[str, Any]:
+                  console: Console | None = None) -> dict[str, Any]:
     """Run the benchmark, or what is left of it.
 
     Returns:
@@ -130,7 +142,7 @@ def _check_numbers(settings: Settings) -> None:
                              f'{settings.extra_lr_mult}.')
 
 
-def _run(settings: Settings, console: Console) -> Dict[str, Any]:
+def _run(settings: Settings, console: Console) -> dict[str, Any]:
     work_dir = Path(settings.work_dir)
     first = load_host(settings.hosts[0], settings.cfg_options)
     lists = _find_lists(settings, first, work_dir)
@@ -177,7 +189,7 @@ def _run(settings: Settings, console: Console) -> Dict[str, Any]:
     groups = _given_groups(settings, lists, names, list(hosts),
                            head['data_set'], head['protocol'])
 
-    def write_results(failed: Dict[str, str]) -> Dict[str, Any]:
+    def write_results(failed: dict[str, str]) -> dict[str, Any]:
         results = collect(head, jobs, work_dir, groups, failed)
         write_json(work_dir / 'results.json', results)
         return results
@@ -218,9 +230,9 @@ def _in_use(work_dir: Path) -> Iterator[None]:
         ) from error
 
 
-def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,
-            groups: Optional[Dict[str, Any]],
-            failed: Dict[str, str]) -> Dict[str, Any]:
+def collect(head: dict[str, Any], jobs: Sequence[Job], work_dir: Path,
+            groups: dict[str, Any] | None,
+            failed: dict[str, str]) -> dict[str, Any]:
     """The content of ``results.json``, from the results there are.
 
     Args:
@@ -261,14 +273,14 @@ def collect(head: Dict[str, Any], jobs: Sequence[Job], work_dir: Path,
                 if job.name in failed])
 
 
-def _key(job: Job) -> Dict[str, Any]:
+def _key(job: Job) -> dict[str, Any]:
     return dict(host=job.host, variant=job.variant, seed=job.seed)
 
 
 def _given_groups(settings: Settings, lists: Lists,
-                  names: Optional[List[str]], hosts: List[str],
-                  data_set: Dict[str, Any],
-                  protocol: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+                  names: list[str] | None, hosts: list[str],
+                  data_set: dict[str, Any],
+                  protocol: dict[str, Any]) -> dict[str, Any] | None:
     """Groups that are known before anything is trained.
 
     Returns:
@@ -297,8 +309,8 @@ def _read(option: str, path: str, read: Callable[[str], Any]) -> Any:
                              f'{error.strerror}.') from error
 
 
-def _read_groups(path: str, names: Optional[List[str]], hosts: List[str],
-                 data_set: str, protocol: Dict[str, Any]) -> Dict[str, Any]:
+def _read_groups(path: str, names: list[str] | None, hosts: list[str],
+                 data_set: str, protocol: dict[str, Any]) -> dict[str, Any]:
     """Groups of a file, which may be one of published numbers."""
     if not is_published(path):
         return dict(source=f'file {os.path.basename(path)}',
@@ -309,7 +321,7 @@ def _read_groups(path: str, names: Optional[List[str]], hosts: List[str],
     return published_groups(path, hosts[0], data_set, protocol)
 
 
-def _find_groups(score_files: List[Path]) -> Optional[Dict[str, Any]]:
+def _find_groups(score_files: list[Path]) -> dict[str, Any] | None:
     """Groups of what all baselines together confuse in validation."""
     score_files = [path for path in score_files if path.is_file()]
     if not score_files:

@@ -1,6 +1,7 @@
 """The variants of one host on one data set, side by side."""
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Comparison(NamedTuple):
     """
     host: str
     data_set: str
-    variants: Dict[str, List[Run]]
+    variants: dict[str, list[Run]]
     warm_start: bool = True
 
     @property
@@ -38,23 +39,25 @@ class Comparison(NamedTuple):
         return re.sub(r'[^\w.-]+', '-', f'{self.host}_{self.data_set}')
 
     @property
-    def reference(self) -> Optional[str]:
+    def reference(self) -> str | None:
         """The plain recognizer with the same budget, or else the other, or
-        else a control."""
+        else a control.
+        """
         order = (PLAIN if self.warm_start else PLAIN[::-1]) + CONTROLS
         return next((v for v in order if v in self.variants), None)
 
     @property
-    def main(self) -> Optional[str]:
+    def main(self) -> str | None:
         """The variant that pictures are about: of DSTS, or else the first
-        that is neither plain nor the reference, controls last."""
+        that is neither plain nor the reference, controls last.
+        """
         others = [v for v in self.variants
                   if v not in (*PLAIN, self.reference)]
         others.sort(key=lambda v: v in CONTROLS)
         return next(iter([*self.mains, *others]), None)
 
     @property
-    def mains(self) -> List[str]:
+    def mains(self) -> list[str]:
         """The variants of DSTS that are compared with every other one."""
         return [v for v in MAINS if v in self.variants]
 
@@ -68,8 +71,8 @@ class PairChange(NamedTuple):
 
 
 def comparisons(runs: Sequence[Run],
-                protocol: Optional[Dict[str, Any]] = None
-                ) -> List[Comparison]:
+                protocol: dict[str, Any] | None = None
+                ) -> list[Comparison]:
     """Sort runs by host and data set, then variant, then seed.
 
     Args:
@@ -78,7 +81,7 @@ def comparisons(runs: Sequence[Run],
     """
     warm_start = (protocol or {}).get('warm_start', True)
     known = list(VARIANTS)
-    found: Dict[tuple, Dict[str, List[Run]]] = {}
+    found: dict[tuple, dict[str, list[Run]]] = {}
     for run in sorted(runs, key=lambda run: run['seed']):
         variants = found.setdefault((run['host'], run['data_set']), {})
         variants.setdefault(run['variant'], []).append(run)
@@ -96,21 +99,21 @@ def title(variant: str) -> str:
     return VARIANTS[variant].title if variant in VARIANTS else variant
 
 
-def class_name(names: Optional[Sequence[str]], label: int) -> str:
+def class_name(names: Sequence[str] | None, label: int) -> str:
     """The name of a class, its label if there are no names."""
     return names[label] if names else str(label)
 
 
-def summed_confusion(runs: Sequence[Run]) -> Optional[np.ndarray]:
+def summed_confusion(runs: Sequence[Run]) -> np.ndarray | None:
     """Confusion matrices of several runs in one, None if a run has none."""
-    matrices: List[Any] = [run.get('confusion') for run in runs]
+    matrices: list[Any] = [run.get('confusion') for run in runs]
     if not matrices or any(not matrix for matrix in matrices):
         return None
     return np.sum(matrices, axis=0)
 
 
 def changed_pairs(runs: Sequence[Run], reference: Sequence[Run],
-                  k: int) -> List[PairChange]:
+                  k: int) -> list[PairChange]:
     """The pairs of classes whose confusion differs most between variants.
 
     Args:

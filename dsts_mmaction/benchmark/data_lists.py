@@ -5,8 +5,8 @@ Lists are MMAction2's, one clip per line, the path first and the label last.
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -20,28 +20,29 @@ from .error import BenchmarkError
 class Lists:
     """Paths of the lists; ``val`` is None where there is none."""
     train: str
-    val: Optional[str]
+    val: str | None
     test: str
 
-    def items(self) -> Dict[str, str]:
+    def items(self) -> dict[str, str]:
         """The paths by the names of the config's dataloaders."""
         paths = dict(train=self.train, val=self.val, test=self.test)
         return {name: path for name, path in paths.items() if path}
 
     def tests_on_validation(self) -> bool:
         """Whether any validation clip is a test clip, by its path in the
-        lists."""
+        lists.
+        """
         return self.val is not None and not \
             {*_clips(self.val)}.isdisjoint(_clips(self.test))
 
-    def digests(self) -> Dict[str, str]:
+    def digests(self) -> dict[str, str]:
         """What tells that a list has changed."""
         return {name: digest(path) for name, path in self.items().items()}
 
 
 def list_path(cfg: Config, split: str,
-              data_root: Optional[str] = None,
-              name: Optional[str] = None) -> str:
+              data_root: str | None = None,
+              name: str | None = None) -> str:
     """Where a config's dataset finds its list.
 
     Args:
@@ -56,7 +57,7 @@ def list_path(cfg: Config, split: str,
 
 
 def split_fold(lines: Sequence[str], pattern: str, fold: int,
-               num_folds: int) -> Tuple[List[str], List[str]]:
+               num_folds: int) -> tuple[list[str], list[str]]:
     """Leave a fold of subjects out.
 
     The subjects, sorted, are dealt to the folds in turn.
@@ -82,7 +83,7 @@ def split_fold(lines: Sequence[str], pattern: str, fold: int,
             f'{len(distinct)}, the number of subjects, got '
             f'{fold}/{num_folds}.')
     left_out = set(distinct[fold - 1::num_folds])
-    parts: Tuple[List[str], List[str]] = ([], [])
+    parts: tuple[list[str], list[str]] = ([], [])
     for line, subject in zip(lines, subjects):
         parts[subject in left_out].append(line)
     return parts
@@ -120,7 +121,7 @@ def digest(path: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
-def _clips(path: str) -> List[str]:
+def _clips(path: str) -> list[str]:
     """The paths in a list."""
     return [line.split()[0] for line in read_list(path)]
 

@@ -1,5 +1,6 @@
 """What the benchmark says when it cannot go on."""
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 
 class BenchmarkError(ValueError):

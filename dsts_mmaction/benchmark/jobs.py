@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any
 
 from mmengine.config import Config
 from rich.console import Console
@@ -26,8 +27,8 @@ STARTED = 'started.py'
 PLAIN_SECONDS = 60.0
 
 
-def prepare(job: Job, work_dir: Path, digests: Dict[str, str],
-            source: Optional[Dict[str, Any]] = None) -> None:
+def prepare(job: Job, work_dir: Path, digests: dict[str, str],
+            source: dict[str, Any] | None = None) -> None:
     """Write what the worker reads, or check that it is there already.
 
     Args:
@@ -77,7 +78,7 @@ def run_jobs(jobs: Sequence[Job],
              at_once: int,
              threads: int,
              console: Console,
-             on_end: Callable[[Dict[str, str]], None]) -> Dict[str, str]:
+             on_end: Callable[[dict[str, str]], None]) -> dict[str, str]:
     """Run the jobs that have no result yet.
 
     A job that another starts from comes first; if it fails, so does that.
@@ -93,9 +94,9 @@ def run_jobs(jobs: Sequence[Job],
     Returns:
         For each job that failed, by its name, why, in one line.
     """
-    waiting: List[Job] = []
-    failed: Dict[str, str] = {}
-    running: Dict[Job, subprocess.Popen] = {}
+    waiting: list[Job] = []
+    failed: dict[str, str] = {}
+    running: dict[Job, subprocess.Popen] = {}
     for job in jobs:
         if not _is_done(job, work_dir):
             waiting.append(job)
@@ -144,13 +145,13 @@ def _is_done(job: Job, work_dir: Path) -> bool:
     return (work_dir / job.name / 'result.json').is_file()
 
 
-def _ended(running: Dict[Job, subprocess.Popen]) -> List[Job]:
+def _ended(running: dict[Job, subprocess.Popen]) -> list[Job]:
     return [job for job, process in running.items()
             if process.poll() is not None]
 
 
 def _can_start(job: Job, waiting: Sequence[Job],
-               running: Dict[Job, subprocess.Popen]) -> bool:
+               running: dict[Job, subprocess.Popen]) -> bool:
     return all(job.start != other.name for other in (*waiting, *running))
 
 

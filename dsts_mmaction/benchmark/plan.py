@@ -1,20 +1,26 @@
 """Which runs a benchmark is made of, and the config of each."""
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.config import Config
 
-from ..models.placement import feature_channels
-from ..models.specialize import import_package, specialize_config
+from ..tailor.placement import feature_channels
+from ..tailor.schedules import check_schedule, max_epochs, stretch_schedule
+from ..tailor.specialize import import_package, specialize_config
 from ..utils.configs import load_config, set_data, set_everywhere
 from .data_lists import Lists
 from .error import BenchmarkError, refuse_twice
-from .schedules import check_schedule, max_epochs, stretch_schedule
-from .variants import (VARIANTS, Variant, count_parameters, dsts_options,
-                       module_defaults)
+from .variants import (
+    VARIANTS,
+    Variant,
+    count_parameters,
+    dsts_options,
+    module_defaults,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Protocol:
     extra_epochs: int
     warm_start: bool = False
     extra_lr_mult: float = 0.5
-    val_interval: Optional[int] = None
+    val_interval: int | None = None
     amp: bool = False
 
 
@@ -48,8 +54,8 @@ class Job:
     seed: int
     config: Config = field(repr=False, compare=False)
     first_epoch: int = 0
-    start: Optional[str] = None
-    defaults: Dict[str, Any] = field(default_factory=dict, compare=False)
+    start: str | None = None
+    defaults: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -68,7 +74,7 @@ class Job:
 
 
 def load_host(path: str,
-              cfg_options: Optional[Dict[str, Any]] = None) -> Config:
+              cfg_options: dict[str, Any] | None = None) -> Config:
     """Read a host's config.
 
     Args:
@@ -92,9 +98,9 @@ def load_host(path: str,
     return cfg
 
 
-def host_config(path: str, lists: Lists, data_root: Optional[str],
-                num_classes: Optional[int],
-                cfg_options: Optional[Dict[str, Any]]) -> Config:
+def host_config(path: str, lists: Lists, data_root: str | None,
+                num_classes: int | None,
+                cfg_options: dict[str, Any] | None) -> Config:
     """A host's config on the benchmark's data.
 
     Args:
@@ -125,9 +131,9 @@ def host_config(path: str, lists: Lists, data_root: Optional[str],
     return cfg
 
 
-def plan_jobs(hosts: Dict[str, Config], variants: Sequence[Variant],
+def plan_jobs(hosts: dict[str, Config], variants: Sequence[Variant],
               seeds: Sequence[int], protocol: Protocol,
-              num_clips: int) -> List[Job]:
+              num_clips: int) -> list[Job]:
     """All runs, those first that others start from.
 
     Args:
@@ -232,7 +238,7 @@ def _set_training(cfg: Config, seed: int, protocol: Protocol) -> None:
         cfg.train_cfg.val_interval = protocol.val_interval
 
 
-def common_epochs(hosts: Dict[str, Config]) -> int:
+def common_epochs(hosts: dict[str, Config]) -> int:
     """Epochs that all hosts' configs train for.
 
     Raises:

@@ -1,7 +1,7 @@
 """Pictures of a benchmark."""
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,8 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..utils.atomic import write_atomically
-from .comparison import (ACCURACIES, Comparison, PairChange, class_name,
-                         summed_confusion, title)
+from .comparison import (
+    ACCURACIES,
+    Comparison,
+    PairChange,
+    class_name,
+    summed_confusion,
+    title,
+)
 from .statistics import Run, measured, spread
 
 GREY, BLUE, RED = '#8c8c8c', '#2f6fb0', '#c8553d'
@@ -19,7 +25,7 @@ LINES_PER_PANEL = 5
 MAX_NAMED, MAX_NUMBERED = 40, 20
 
 
-def draw_accuracies(comparison: Comparison) -> Optional[Figure]:
+def draw_accuracies(comparison: Comparison) -> Figure | None:
     """Mean and standard deviation of every variant, single seeds as dots.
 
     The axes do not start at 0, and say so.
@@ -70,7 +76,7 @@ def _draw_accuracy(axes: Axes, comparison: Comparison, metric: str) -> None:
     axes.set_axisbelow(True)
 
 
-def draw_curves(comparison: Comparison) -> Optional[Figure]:
+def draw_curves(comparison: Comparison) -> Figure | None:
     """Loss and validation accuracy by epoch, mean and range over seeds.
 
     The shorter baseline is left out where a longer one is the reference.
@@ -108,14 +114,14 @@ def draw_curves(comparison: Comparison) -> Optional[Figure]:
     return figure
 
 
-def _curves(runs: Sequence[Run], key: str) -> List[Dict[int, float]]:
+def _curves(runs: Sequence[Run], key: str) -> list[dict[int, float]]:
     """A number by epoch for every run that recorded it."""
     curves = [{point['epoch']: point[key] for point in run.get('curve', [])
                if measured(point, key) is not None} for run in runs]
     return [curve for curve in curves if curve]
 
 
-def _draw_curve(axes: Axes, curves: List[Dict[int, float]], color: str,
+def _draw_curve(axes: Axes, curves: list[dict[int, float]], color: str,
                 label: str) -> None:
     epochs = sorted(set().union(*curves))
     values = [[curve[e] for curve in curves if e in curve] for e in epochs]
@@ -126,7 +132,7 @@ def _draw_curve(axes: Axes, curves: List[Dict[int, float]], color: str,
 
 
 def draw_confusions(comparison: Comparison,
-                    class_names: Optional[Sequence[str]]) -> Optional[Figure]:
+                    class_names: Sequence[str] | None) -> Figure | None:
     """Confusion matrices of the reference and the main variant, and change.
 
     In percent of the clips of a label, all seeds together.
@@ -153,7 +159,7 @@ def draw_confusions(comparison: Comparison,
 
 
 def _draw_matrix(axes: Axes, matrix: np.ndarray,
-                 class_names: Optional[Sequence[str]], text: str, cmap: str,
+                 class_names: Sequence[str] | None, text: str, cmap: str,
                  low: float, high: float) -> None:
     image = axes.imshow(matrix, cmap=cmap, vmin=low, vmax=high)
     axes.figure.colorbar(image, ax=axes, fraction=0.046)
@@ -172,7 +178,7 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray,
 
 def draw_changed_pairs(
         comparison: Comparison, pairs: Sequence[PairChange],
-        class_names: Optional[Sequence[str]]) -> Optional[Figure]:
+        class_names: Sequence[str] | None) -> Figure | None:
     """Change of the confused clips of pairs of classes, per seed."""
     if not pairs:
         return None

@@ -21,8 +21,9 @@ from ``benchmarks_speed.md``, ratios of time and memory that
 ``tools/bench_speed.py`` wrote.
 """
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple, Union
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -31,8 +32,13 @@ from ..utils.json_files import read_json
 from ..utils.machine import PACKAGE
 from .comparison import comparisons
 from .plots import draw_accuracies
-from .report import (EXPLANATION, FORMAT, comparison_tables, provenance,
-                     read_results)
+from .report import (
+    EXPLANATION,
+    FORMAT,
+    comparison_tables,
+    provenance,
+    read_results,
+)
 from .statistics import Run
 
 # What is kept of a run. Confusions, curves and single clips are not.
@@ -43,7 +49,7 @@ GENERATED = ('<!-- Made from {json}, {notes} and {speed} by '
              'tools/benchmark_report.py --docs: change those. -->\n')
 
 
-def read_published(path: Union[str, Path]) -> Dict[str, Any]:
+def read_published(path: str | Path) -> dict[str, Any]:
     """The published numbers; none, if there is no such file.
 
     Raises:
@@ -55,7 +61,7 @@ def read_published(path: Union[str, Path]) -> Dict[str, Any]:
     return read_results(path, keys=('tables', 'rows'))
 
 
-def is_published(path: Union[str, Path]) -> bool:
+def is_published(path: str | Path) -> bool:
     """Whether a file is one of published numbers.
 
     Raises:
@@ -67,8 +73,8 @@ def is_published(path: Union[str, Path]) -> bool:
     return isinstance(content, dict) and 'tables' in content
 
 
-def merge(published: Dict[str, Any],
-          results: Dict[str, Any]) -> Dict[str, Any]:
+def merge(published: dict[str, Any],
+          results: dict[str, Any]) -> dict[str, Any]:
     """Published numbers with those of a ``results.json``.
 
     A run is replaced where host, data set, protocol, variant and seed are
@@ -125,8 +131,8 @@ def merge(published: Dict[str, Any],
     return dict(format=FORMAT, tables=tables, rows=rows)
 
 
-def published_groups(path: Union[str, Path], host: str, data_set: str,
-                     protocol: Dict[str, Any]) -> Dict[str, Any]:
+def published_groups(path: str | Path, host: str, data_set: str,
+                     protocol: dict[str, Any]) -> dict[str, Any]:
     """Look-alike groups of a published table, and their source.
 
     Those of the table with the same protocol, or else of any: they belong to
@@ -153,15 +159,15 @@ def published_groups(path: Union[str, Path], host: str, data_set: str,
     return found[0]
 
 
-def _drop_unused_sources(table: Dict[str, Any], rows: List[Run]) -> None:
+def _drop_unused_sources(table: dict[str, Any], rows: list[Run]) -> None:
     used = sorted({row['source'] for row in rows})
     table['sources'] = [table['sources'][source] for source in used]
     for row in rows:
         row['source'] = used.index(row['source'])
 
 
-def _check_precision(table: Dict[str, Any], rows: List[Run]) -> None:
-    precision: Dict[int, bool] = {}
+def _check_precision(table: dict[str, Any], rows: list[Run]) -> None:
+    precision: dict[int, bool] = {}
     for row in rows:
         amp = table['sources'][row['source']].get('amp', False)
         if precision.setdefault(row['seed'], amp) != amp:
@@ -173,7 +179,7 @@ def _check_precision(table: Dict[str, Any], rows: List[Run]) -> None:
                 'seed.')
 
 
-def _check_version(table: Dict[str, Any]) -> None:
+def _check_version(table: dict[str, Any]) -> None:
     versions = {(source['machine'] or {}).get(PACKAGE)
                 for source in table['sources']} - {None}
     if len(versions) > 1:
@@ -183,8 +189,8 @@ def _check_version(table: Dict[str, Any]) -> None:
             'which cannot be compared: replace all runs at once.')
 
 
-def write_published(published: Dict[str, Any],
-                    path: Union[str, Path]) -> None:
+def write_published(published: dict[str, Any],
+                    path: str | Path) -> None:
     """Write the JSON file, one line per table and row."""
     lines = {key: ',\n'.join('  ' + json.dumps(value, ensure_ascii=False)
                              for value in published[key])
@@ -194,7 +200,7 @@ def write_published(published: Dict[str, Any],
                      f' "rows": [\n{lines["rows"]}\n ]}}\n')
 
 
-def published_markdown(path: Union[str, Path]) -> str:
+def published_markdown(path: str | Path) -> str:
     """The Markdown of a JSON file and of the notes beside it.
 
     Raises:
@@ -218,7 +224,7 @@ def published_markdown(path: Union[str, Path]) -> str:
 
 
 def published_pictures(
-        path: Union[str, Path]) -> Iterator[Tuple[Path, Figure]]:
+        path: str | Path) -> Iterator[tuple[Path, Figure]]:
     """The pictures of a JSON file's tables, and where they belong.
 
     Raises:
@@ -230,30 +236,30 @@ def published_pictures(
         yield picture_path(path, index), draw_accuracies(comparison)
 
 
-def picture_path(path: Union[str, Path], index: int) -> Path:
+def picture_path(path: str | Path, index: int) -> Path:
     """Where the picture of a table of a JSON file is."""
     path = Path(path)
     return path.with_name(f'{path.stem}_{index + 1}.png')
 
 
-def notes_path(path: Union[str, Path]) -> Path:
+def notes_path(path: str | Path) -> Path:
     """Where the remarks to a JSON file are."""
     path = Path(path)
     return path.with_name(f'{path.stem}_notes.md')
 
 
-def speed_path(path: Union[str, Path]) -> Path:
+def speed_path(path: str | Path) -> Path:
     """Where ``tools/bench_speed.py --markdown`` writes beside a JSON file."""
     path = Path(path)
     return path.with_name(f'{path.stem}_speed.md')
 
 
-def _rows(published: Dict[str, Any], table: int) -> List[Run]:
+def _rows(published: dict[str, Any], table: int) -> list[Run]:
     return [row for row in published['rows'] if row['table'] == table]
 
 
-def _table_section(table: Dict[str, Any], rows: List[Run],
-                   picture: str) -> List[str]:
+def _table_section(table: dict[str, Any], rows: list[Run],
+                   picture: str) -> list[str]:
     parts = [f"## {table['host']} on {table['data_set']['name']}\n",
              provenance({key: table[key]
                          for key in ('data_set', 'protocol', 'groups')})]
@@ -261,7 +267,7 @@ def _table_section(table: Dict[str, Any], rows: List[Run],
         parts += comparison_tables(comparison)
     parts += [f'![Accuracies with every seed]({picture})\n', '### Source\n']
     for index, source in enumerate(table['sources']):
-        seeds: Dict[str, List[int]] = {}
+        seeds: dict[str, list[int]] = {}
         for row in rows:
             if row['source'] == index:
                 seeds.setdefault(row['variant'], []).append(row['seed'])
@@ -271,8 +277,8 @@ def _table_section(table: Dict[str, Any], rows: List[Run],
     return parts
 
 
-def _row(run: Run, table: int, source: int) -> Dict[str, Any]:
-    row: Dict[str, Any] = dict(table=table, source=source)
+def _row(run: Run, table: int, source: int) -> dict[str, Any]:
+    row: dict[str, Any] = dict(table=table, source=source)
     for key in ROW_KEYS:
         value = run.get(key)
         row[key] = round(value, 4) if isinstance(value, float) else value

@@ -5,16 +5,24 @@ seed and come with the intervals of
 :class:`~dsts_mmaction.benchmark.statistics.PairedDifference`.
 """
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any
 
 from ..utils.atomic import write_text
 from ..utils.json_files import read_json
 from ..utils.machine import PACKAGE
 from ..utils.markdown import markdown_table
 from . import plots
-from .comparison import (ACCURACIES, Comparison, PairChange, changed_pairs,
-                         class_name, comparisons, title)
+from .comparison import (
+    ACCURACIES,
+    Comparison,
+    PairChange,
+    changed_pairs,
+    class_name,
+    comparisons,
+    title,
+)
 from .statistics import Interval, Run, measured, paired_difference, spread
 
 FORMAT = 1
@@ -35,8 +43,8 @@ EXPLANATION = (
 BOOTSTRAP = 'Top-1, 95 % bootstrap over seeds and clips'
 
 
-def read_results(path: Union[str, Path],
-                 keys: Sequence[str] = ('runs', )) -> Dict[str, Any]:
+def read_results(path: str | Path,
+                 keys: Sequence[str] = ('runs', )) -> dict[str, Any]:
     """A ``results.json``, or another file of the benchmark.
 
     Args:
@@ -54,7 +62,7 @@ def read_results(path: Union[str, Path],
     return results
 
 
-def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
+def write_report(results: dict[str, Any], out_dir: str | Path) -> None:
     """Write ``results.md`` and its pictures.
 
     Args:
@@ -81,7 +89,7 @@ def write_report(results: Dict[str, Any], out_dir: Union[str, Path]) -> None:
     write_text(out_dir / 'results.md', '\n'.join(parts))
 
 
-def _precision(results: Dict[str, Any]) -> Union[None, bool, str]:
+def _precision(results: dict[str, Any]) -> None | bool | str:
     """Whether runs trained with mixed precision, or which hosts' did."""
     found = {run['host']: run['amp'] for run in results['runs']
              if 'amp' in run}
@@ -91,7 +99,7 @@ def _precision(results: Dict[str, Any]) -> Union[None, bool, str]:
     return 'only ' + ', '.join(host for host, amp in found.items() if amp)
 
 
-def provenance(results: Dict[str, Any]) -> str:
+def provenance(results: dict[str, Any]) -> str:
     """How and where results came about, as a Markdown list."""
     facts = {
         'Command': f"`{results['command']}`" if 'command' in results else '',
@@ -107,7 +115,7 @@ def provenance(results: Dict[str, Any]) -> str:
                    if fact)
 
 
-def comparison_tables(comparison: Comparison) -> List[str]:
+def comparison_tables(comparison: Comparison) -> list[str]:
     """Markdown of all variants, and of their differences."""
     variants = comparison.variants
     tables = [_variants_table(comparison)]
@@ -147,7 +155,7 @@ def _differences_table(comparison: Comparison, fixed: str,
                        minus: bool = True) -> str:
     """Every variant minus the fixed one, or that minus each."""
     accuracies = [key for key in ACCURACIES if _any_has(comparison, key)]
-    columns: List[List[str]] = []
+    columns: list[list[str]] = []
     for name, runs in comparison.variants.items():
         if name == fixed:
             continue
@@ -174,8 +182,8 @@ def _differences_table(comparison: Comparison, fixed: str,
 
 
 def _pairs_and_pictures(comparison: Comparison,
-                        names: Optional[Sequence[str]],
-                        out_dir: Path) -> List[str]:
+                        names: Sequence[str] | None,
+                        out_dir: Path) -> list[str]:
     """Markdown of the changed pairs and of the pictures it writes."""
     parts, pairs = [], []
     if comparison.reference and comparison.main:
@@ -199,7 +207,7 @@ def _pairs_and_pictures(comparison: Comparison,
 
 
 def _pairs_table(comparison: Comparison, pairs: Sequence[PairChange],
-                 names: Optional[Sequence[str]]) -> str:
+                 names: Sequence[str] | None) -> str:
     rows = [['Pair', title(comparison.reference), title(comparison.main),
              'Change']]
     for pair in pairs:
@@ -233,12 +241,12 @@ def _cost_text(runs: Sequence[Run], key: str, unit: float,
     return f'{statistics.median(values) / unit:.{digits}f}'
 
 
-def _interval_text(interval: Optional[Interval]) -> str:
+def _interval_text(interval: Interval | None) -> str:
     return '' if interval is None else \
         f' ({interval[0]:+.2f} to {interval[1]:+.2f})'
 
 
-def _listed(facts: Optional[Dict[str, Any]]) -> str:
+def _listed(facts: dict[str, Any] | None) -> str:
     """Facts in a row; lists, such as class names, are left out."""
     texts = []
     for name, value in (facts or {}).items():
@@ -253,7 +261,7 @@ def _listed(facts: Optional[Dict[str, Any]]) -> str:
     return ', '.join(texts)
 
 
-def _described(groups: Optional[Dict[str, Any]]) -> str:
+def _described(groups: dict[str, Any] | None) -> str:
     if not groups or not groups['groups']:
         # Where there cannot be any, the source says why.
         source = (groups or {}).get('source') or ''

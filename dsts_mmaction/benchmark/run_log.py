@@ -1,7 +1,7 @@
 """Finished runs of a study, kept with the settings that they share."""
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from filelock import FileLock
 
@@ -30,8 +30,8 @@ class RunLog:
             the same name with other options.
     """
 
-    def __init__(self, out: Path, settings: Dict[str, Any],
-                 variants: List[Variant]) -> None:
+    def __init__(self, out: Path, settings: dict[str, Any],
+                 variants: list[Variant]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self._path = out / 'results.jsonl'
         self._lock = FileLock(out / '.lock')
@@ -49,7 +49,7 @@ class RunLog:
                     f'variant {row["variant"]} is {row["options"]!r} in '
                     f'{self._path}, got {title!r}: give it another name.')
 
-    def append(self, variant: Variant, row: Dict[str, Any]) -> None:
+    def append(self, variant: Variant, row: dict[str, Any]) -> None:
         """Add a run of a variant; the file is whole at any time."""
         with self._lock:
             self.rows = self._read()
@@ -57,13 +57,13 @@ class RunLog:
                 dict(row, variant=variant.name, options=variant.title))
             write_lines(self._path, map(json.dumps, self.rows))
 
-    def _read(self) -> List[Dict[str, Any]]:
+    def _read(self) -> list[dict[str, Any]]:
         if not self._path.exists():
             return []
         return [json.loads(line) for line in
                 self._path.read_text(encoding='utf-8').splitlines()]
 
-    def _check_settings(self, path: Path, settings: Dict[str, Any]) -> None:
+    def _check_settings(self, path: Path, settings: dict[str, Any]) -> None:
         if not path.exists() and not self.rows:
             write_json(path, settings)
             return

@@ -1,6 +1,6 @@
 """Numbers of one run from its saved scores."""
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any
 
 import numpy as np
 from mmaction.evaluation import mean_class_accuracy
@@ -8,7 +8,7 @@ from mmaction.evaluation import mean_class_accuracy
 from ..evaluation.look_alike import confusion_matrix, ranked_hits
 
 
-def read_scores(path: Path) -> Tuple[np.ndarray, np.ndarray]:
+def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Scores ``(num_clips, num_classes)`` and labels ``(num_clips,)``."""
     with np.load(path, allow_pickle=False) as file:
         return file['scores'], file['labels']
@@ -24,7 +24,7 @@ def confusions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return confusion_matrix(scores.argmax(1), labels, scores.shape[1])
 
 
-def accuracies(scores: np.ndarray, labels: np.ndarray) -> Dict[str, Any]:
+def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Accuracies in percent, confusions, and which clips were right."""
     hits = ranked_hits(scores, labels)
     return dict(

@@ -6,7 +6,8 @@ For tools/screen_variants.py and tools/study_synthdive.py; what they find has
 to be confirmed on a recognizer of MMAction2.
 """
 import math
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ..dsts.hyper_gradient import hyper_gradient
 from ..models import DSTSModule
-from ..models.dsts.hyper_gradient import hyper_gradient
 from .error import refuse_twice
 from .variants import VARIANTS, Variant, dsts_options, parse_variant
 
@@ -66,7 +67,7 @@ class SmallTSM(nn.Module):
     """
 
     def __init__(self, num_classes: int,
-                 dsts: Optional[Dict[str, Any]] = None,
+                 dsts: dict[str, Any] | None = None,
                  shifts: bool = True) -> None:
         super().__init__()
         self.backbone = nn.Sequential(
@@ -85,9 +86,9 @@ class SmallTSM(nn.Module):
         features = self.backbone(clips.flatten(0, 1).unsqueeze(1))
         return features.unflatten(0, (-1, FRAMES)).transpose(1, 2)
 
-    def forward(self, features: Tensor) -> Tuple[Tensor, List[Tensor]]:
+    def forward(self, features: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features to class scores and auxiliary losses."""
-        losses: List[Tensor] = []
+        losses: list[Tensor] = []
         if self.dsts is not None:
             features, named, _ = self.dsts(features)
             losses = list(named.values())
@@ -118,7 +119,7 @@ def build(num_classes: int, variant: Variant,
         variant, dict(mid_channels=CHANNELS // 2), [CHANNELS]), shifts)
 
 
-def read_variants(texts: Iterable[str]) -> List[Variant]:
+def read_variants(texts: Iterable[str]) -> list[Variant]:
     """Variants by their names, or written as for :func:`parse_variant`.
 
     Raises:
@@ -145,8 +146,8 @@ class Clips:
         self.videos = [_small(video) for video in videos]
         self.labels = torch.tensor(labels)
 
-    def batch(self, indices: List[int],
-              generator: Optional[torch.Generator]) -> Tuple[Tensor, Tensor]:
+    def batch(self, indices: list[int],
+              generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Frames and crops at random with a generator, else in the middle."""
         margin = LOADED_SIZE - SIZE
         clips = torch.empty(len(indices), FRAMES, SIZE, SIZE)
@@ -163,8 +164,8 @@ class Clips:
         return (clips - 110) / 70, self.labels[indices]
 
 
-def train(network: SmallTSM, clips: Clips, indices: List[int], epochs: int,
-          lr: float, seed: int, udl: Optional[int] = None,
+def train(network: SmallTSM, clips: Clips, indices: list[int], epochs: int,
+          lr: float, seed: int, udl: int | None = None,
           amp: bool = False) -> float:
     """Train with AdamW, warm-up and cosine.
 
@@ -192,7 +193,7 @@ def train(network: SmallTSM, clips: Clips, indices: List[int], epochs: int,
         kind[name] = parameter
     fitted = [*downstream.values(), *others.values()]
     # As DSTSOptimWrapperConstructor has it.
-    own = [] if network.dsts is None else list(network.dsts.own_parameters())
+    own = [] if network.dsts is None else list(network.dsts.private_parameters())
     own_ids = {id(p) for p in own}
     groups = [
         dict(params=[p for p in fitted
@@ -209,8 +210,8 @@ def train(network: SmallTSM, clips: Clips, indices: List[int], epochs: int,
         1, (i + 1) / (WARMUP * total)) * (1 + math.cos(math.pi * i / total))
         / 2) for o in optimizers]
 
-    def tail_loss(parameters: Dict[str, Tensor],
-                  samples: Tuple[Tensor, Tensor]) -> Tensor:
+    def tail_loss(parameters: dict[str, Tensor],
+                  samples: tuple[Tensor, Tensor]) -> Tensor:
         fixed = {n: p.detach() for n, p in others.items()}
         buffers = {n: b.clone() for n, b in network.named_buffers()}
         scores, losses = functional_call(
@@ -250,7 +251,7 @@ def train(network: SmallTSM, clips: Clips, indices: List[int], epochs: int,
 
 @torch.no_grad()
 def evaluate(network: SmallTSM, clips: Clips,
-             indices: List[int]) -> Dict[str, Any]:
+             indices: list[int]) -> dict[str, Any]:
     """Top-1 in percent, and which clips are right."""
     network.eval()
     right = []

@@ -5,13 +5,14 @@ Numbers of runs come as in ``results.json``: one dict per run with the keys
 """
 import math
 import statistics
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-Run = Dict[str, Any]
-Interval = Tuple[float, float]
+Run = dict[str, Any]
+Interval = tuple[float, float]
 
 CONFIDENCE = 0.95
 BOOTSTRAP_ROUNDS = 2000
@@ -23,7 +24,7 @@ class Spread(NamedTuple):
     ``std`` is None for a single seed, which tells nothing about it.
     """
     mean: float
-    std: Optional[float]
+    std: float | None
     count: int
 
 
@@ -40,19 +41,19 @@ class PairedDifference(NamedTuple):
             expected mean over all seeds and clips. None for a single seed
             and where the runs do not say which clips they got right.
     """
-    differences: Dict[int, float]
+    differences: dict[int, float]
     mean: float
-    interval: Optional[Interval]
-    bootstrap: Optional[Interval]
+    interval: Interval | None
+    bootstrap: Interval | None
 
 
-def measured(run: Run, metric: str) -> Optional[float]:
+def measured(run: Run, metric: str) -> float | None:
     """A number of a run, None where it is missing or NaN."""
     value = run.get(metric)
     return None if value is None or math.isnan(value) else value
 
 
-def spread(runs: Sequence[Run], metric: str) -> Optional[Spread]:
+def spread(runs: Sequence[Run], metric: str) -> Spread | None:
     """Mean and standard deviation of a metric, None if no run has it."""
     values = [value for run in runs
               if (value := measured(run, metric)) is not None]
@@ -63,7 +64,7 @@ def spread(runs: Sequence[Run], metric: str) -> Optional[Spread]:
 
 
 def paired_runs(runs: Sequence[Run],
-                reference: Sequence[Run]) -> List[Tuple[Run, Run]]:
+                reference: Sequence[Run]) -> list[tuple[Run, Run]]:
     """Runs of both variants with the same seed, in the order of seeds."""
     ours = {run['seed']: run for run in runs}
     theirs = {run['seed']: run for run in reference}
@@ -71,7 +72,7 @@ def paired_runs(runs: Sequence[Run],
 
 
 def paired_difference(runs: Sequence[Run], reference: Sequence[Run],
-                      metric: str) -> Optional[PairedDifference]:
+                      metric: str) -> PairedDifference | None:
     """Compare two variants on the seeds that both have.
 
     Args:
@@ -99,7 +100,7 @@ def paired_difference(runs: Sequence[Run], reference: Sequence[Run],
 
 
 def t_interval(values: Sequence[float],
-               confidence: float = CONFIDENCE) -> Optional[Interval]:
+               confidence: float = CONFIDENCE) -> Interval | None:
     """Confidence interval of the mean of normally distributed values.
 
     Returns:

@@ -1,8 +1,9 @@
 """The recognizers that are compared: with, without and instead of DSTS."""
 import ast
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Sequence
+from typing import Any
 
 import torch
 
@@ -26,18 +27,18 @@ class Variant:
     """
     name: str
     title: str
-    dsts: Optional[Dict[str, Any]] = None
-    udl: Optional[int] = None
-    udl_options: Dict[str, Any] = field(default_factory=dict)
+    dsts: dict[str, Any] | None = None
+    udl: int | None = None
+    udl_options: dict[str, Any] = field(default_factory=dict)
     extra_budget: bool = False
-    match: Optional[str] = None
+    match: str | None = None
 
 
 # One neuron that every sample passes, each channel with both operators:
 # nothing is chosen.
 UNROUTED = dict(num_neurons=1, gates=False)
 
-VARIANTS: Dict[str, Variant] = {
+VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
         Variant('baseline', 'plain'),
@@ -114,15 +115,15 @@ def parse_variant(text: str) -> Variant:
                    udl, udl_options)
 
 
-def module_defaults() -> Dict[str, Any]:
+def module_defaults() -> dict[str, Any]:
     """The options of DSTSModule, and what they are where nothing is said."""
     return {name: option.default for name, option in
             inspect.signature(DSTSModule).parameters.items()
             if name != 'in_channels'}
 
 
-def dsts_options(variant: Variant, base: Dict[str, Any],
-                 channels: Sequence[int]) -> Dict[str, Any]:
+def dsts_options(variant: Variant, base: dict[str, Any],
+                 channels: Sequence[int]) -> dict[str, Any]:
     """The options of a variant's DSTS modules.
 
     Args:
@@ -137,7 +138,7 @@ def dsts_options(variant: Variant, base: Dict[str, Any],
     return options
 
 
-def count_parameters(options: Dict[str, Any],
+def count_parameters(options: dict[str, Any],
                      channels: Sequence[int]) -> int:
     """Trained parameters of DSTS modules, one per pathway."""
     with torch.device('meta'):
@@ -146,7 +147,7 @@ def count_parameters(options: Dict[str, Any],
                if p.requires_grad)
 
 
-def matching_width(options: Dict[str, Any], channels: Sequence[int],
+def matching_width(options: dict[str, Any], channels: Sequence[int],
                    target: int) -> int:
     """The ``mid_channels`` that come nearest to a number of parameters."""
     def excess(width: int) -> int:

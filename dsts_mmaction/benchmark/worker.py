@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -32,10 +32,14 @@ from torch import nn
 from ..utils.atomic import write_atomically, write_json
 from ..utils.flops import count_flops
 from ..utils.memory import peak_memory
-from ..utils.training_log import (is_trained, last_checkpoint,
-                                  median_iter_time, read_scalars)
+from ..utils.training_log import (
+    is_trained,
+    last_checkpoint,
+    median_iter_time,
+    read_scalars,
+)
 from .jobs import STARTED
-from .scores import read_scores, accuracies, top1
+from .scores import accuracies, read_scores, top1
 
 
 def run_job(run_dir: Path) -> None:
@@ -95,8 +99,8 @@ def run_job(run_dir: Path) -> None:
         curve=curve))
 
 
-def _first_weights(run_dir: Path, job: Dict[str, Any],
-                   cfg: Config) -> Optional[str]:
+def _first_weights(run_dir: Path, job: dict[str, Any],
+                   cfg: Config) -> str | None:
     """Where a training starts from; None for what the model builds with."""
     if not job['start']:
         return cfg.get('load_from')
@@ -109,9 +113,10 @@ def _first_weights(run_dir: Path, job: Dict[str, Any],
     return checkpoint
 
 
-def _measured_memory(run_dir: Path) -> Optional[int]:
+def _measured_memory(run_dir: Path) -> int | None:
     """Peak memory in MB, None where the training ended just before it was
-    written."""
+    written.
+    """
     path = run_dir / 'training.json'
     if not path.is_file():
         return None
@@ -131,7 +136,7 @@ def clip_flops(model: nn.Module, cfg: Config) -> int:
         model.train(mode)
 
 
-def training_curve(run_dir: str, first_epoch: int) -> List[Dict[str, Any]]:
+def training_curve(run_dir: str, first_epoch: int) -> list[dict[str, Any]]:
     """Mean loss, and validation where there was one, of every epoch.
 
     Epochs that were trained again after a stop count once, the last time.
@@ -140,8 +145,8 @@ def training_curve(run_dir: str, first_epoch: int) -> List[Dict[str, Any]]:
         run_dir: Work directory of the training.
         first_epoch: Epochs before the first of this training.
     """
-    losses: Dict[int, List[float]] = {}
-    val: Dict[int, float] = {}
+    losses: dict[int, list[float]] = {}
+    val: dict[int, float] = {}
     for records in read_scalars(run_dir):
         started = set()
         for record in records:
@@ -197,7 +202,7 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(args: Optional[List[str]] = None) -> None:
+def main(args: list[str] | None = None) -> None:
     """The command line."""
     run_dir, *parent = args or sys.argv[1:]
     end_with_parent(int(parent[0]) if parent else os.getppid())

@@ -1,8 +1,14 @@
 """Data sets that ship with the plugin."""
 
-from .synthdive import (SynthDiveConfig, class_names, draw_contact_sheet,
-                        render_clip, sample_clip, spread_frames,
-                        write_dataset)
+from .synthdive import (
+                        SynthDiveConfig,
+                        class_names,
+                        draw_contact_sheet,
+                        render_clip,
+                        sample_clip,
+                        spread_frames,
+                        write_dataset,
+)
 
 __all__ = [
     'SynthDiveConfig', 'class_names', 'draw_contact_sheet', 'render_clip',

@@ -1,7 +1,8 @@
 """Clips of a config's test set, and what recognizers make of them."""
 import copy
 import itertools
-from typing import Any, Dict, List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -9,12 +10,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..models.dsts import DeployedDSTSModule, DSTSModule
+from ..dsts import DSTSModule
+from .fused_module import DeployedDSTSModule
 
 # Largest difference of a class score, over the largest score or 1.
 TOLERANCE = 1e-5
 
-Clip = Dict[str, Any]
+Clip = dict[str, Any]
 
 
 class Predictions(NamedTuple):
@@ -53,7 +55,7 @@ class Difference(NamedTuple):
                 f'{self.same}/{self.choices}')
 
 
-def read_clips(cfg: Config, count: int) -> List[Clip]:
+def read_clips(cfg: Config, count: int) -> list[Clip]:
     """First clips of the config's test set, as its dataloader gives them.
 
     Raises:
@@ -104,7 +106,7 @@ class RoutingListener:
     def __init__(self, model: nn.Module) -> None:
         self.modules = [m for m in model.modules()
                         if isinstance(m, (DSTSModule, DeployedDSTSModule))]
-        self._calls: Dict[int, List[Tensor]] = {}
+        self._calls: dict[int, list[Tensor]] = {}
 
     def __enter__(self) -> 'RoutingListener':
         self._hooks = [

@@ -1,6 +1,7 @@
 """The config that builds the deployed form of a recognizer."""
 import copy
-from typing import Any, Dict, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import Config
 
@@ -33,7 +34,7 @@ def deploy_config(cfg: Config) -> Config:
     return cfg
 
 
-def _adapters(node: Any) -> Iterator[Dict[str, Any]]:
+def _adapters(node: Any) -> Iterator[dict[str, Any]]:
     """Configs of DSTS adapters anywhere in a recognizer's config."""
     if isinstance(node, dict):
         if str(node.get('type')).rpartition('.')[2] in ADAPTERS:

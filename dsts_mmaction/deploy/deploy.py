@@ -2,18 +2,25 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..models.unspecialized import dsts_modules
-from ..models.specializer import FeatureSpecializer
-from ..utils.inheriting import load_as_base, write_inheriting
+from ..adapters.pathways import FeatureSpecializer
+from ..adapters.plain_view import dsts_modules
+from ..tailor.inheriting import load_as_base, write_inheriting
 from . import exporting
-from .clips import (TOLERANCE, Clip, Difference, Predictions, difference,
-                    predict, read_clips)
+from .clips import (
+    TOLERANCE,
+    Clip,
+    Difference,
+    Predictions,
+    difference,
+    predict,
+    read_clips,
+)
 from .config import deploy_config
 from .fusing import fuse_dsts
 from .loading import build_recognizer, load_specialized, load_strictly
@@ -30,13 +37,13 @@ class Written(NamedTuple):
         difference: None for the config, which predicts nothing by itself.
     """
     path: Path
-    difference: Optional[Difference]
+    difference: Difference | None
 
 
-def deploy(config: str, checkpoint: Union[str, Path], out: Path,
+def deploy(config: str, checkpoint: str | Path, out: Path,
            num_clips: int = 4, onnx: bool = True, program: bool = True,
            force: bool = False,
-           cfg_options: Optional[Dict[str, Any]] = None) -> List[Written]:
+           cfg_options: dict[str, Any] | None = None) -> list[Written]:
     """Fuse a specialized recognizer, check it on clips and write it.
 
     Args:
@@ -105,8 +112,8 @@ def deploy(config: str, checkpoint: Union[str, Path], out: Path,
             for suffix, path in files.items()]
 
 
-def _files(config: str, out: Path, suffixes: List[str],
-           force: bool) -> Dict[str, Path]:
+def _files(config: str, out: Path, suffixes: list[str],
+           force: bool) -> dict[str, Path]:
     """Where the files of these suffixes go."""
     if out.exists() and not out.is_dir():
         raise ValueError(f'--out {out} must be a folder, and is a file.')
@@ -128,8 +135,8 @@ def _check_modules(model: nn.Module) -> None:
                          'dsts_mmaction.models.dsts.fuse on it.')
 
 
-def _export(deployed: nn.Module, clips: List[Clip], expected: Predictions,
-            parts: Dict[str, Path]) -> Dict[str, Difference]:
+def _export(deployed: nn.Module, clips: list[Clip], expected: Predictions,
+            parts: dict[str, Path]) -> dict[str, Difference]:
     """Write the exported forms that are asked for, and check them."""
     if len(clips) < 2:
         raise ValueError('the data set of test_dataloader gives a single '

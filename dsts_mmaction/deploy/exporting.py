@@ -2,10 +2,10 @@
 import copy
 import logging
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, Iterator, Optional, Tuple
 
 import numpy as np
 import torch
@@ -14,17 +14,18 @@ from mmaction.models.heads import BaseHead
 from mmaction.models.recognizers import Recognizer2D, Recognizer3D
 from torch import Tensor, nn
 
-from ..models.dsts import DeployedDSTSModule, DSTSOutput
-from ..models.heads import DSTSHead
+from ..adapters import DSTSHead
+from ..dsts import DSTSOutput
 from ..utils.checkpoints import first_line
 from .clips import Predictions, RoutingListener
+from .fused_module import DeployedDSTSModule
 from .fusing import fuse_conv_bn
 
 PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 INPUT, OUTPUTS = 'clips', ['scores', 'routing']
 
 
-def missing_packages() -> Optional[str]:
+def missing_packages() -> str | None:
     """Names of the packages for ONNX that are not installed."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     return ', '.join(missing) or None
@@ -59,7 +60,7 @@ class Exportable(nn.Module):
         with torch.no_grad():
             self.num_views = len(self._view_scores(clips)) // len(clips)
 
-    def forward(self, clips: Tensor) -> Tuple[Tensor, Tensor]:
+    def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and routing of :class:`Predictions`.
 
         Args:
@@ -206,7 +207,7 @@ def run_onnx(path: Path, clips: Tensor, batch_size: int) -> Predictions:
     return _in_batches(onnx_runner(path), clips, batch_size)
 
 
-def onnx_runner(path: Path) -> Callable[[Tensor], Tuple[Tensor, ...]]:
+def onnx_runner(path: Path) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """Scores and routing of clips, from an ONNX file by onnxruntime."""
     import onnxruntime
     session = onnxruntime.InferenceSession(
@@ -215,7 +216,7 @@ def onnx_runner(path: Path) -> Callable[[Tensor], Tuple[Tensor, ...]]:
         OUTPUTS, {INPUT: np.ascontiguousarray(clips)})))
 
 
-def _in_batches(run: Callable[[Tensor], Tuple[Tensor, ...]], clips: Tensor,
+def _in_batches(run: Callable[[Tensor], tuple[Tensor, ...]], clips: Tensor,
                 batch_size: int) -> Predictions:
     scores, routing = zip(*(run(batch) for batch in clips.split(batch_size)))
     return Predictions(torch.cat(scores), torch.cat(routing))

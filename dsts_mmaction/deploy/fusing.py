@@ -5,7 +5,8 @@ from mmcv.cnn import ConvModule
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..models.dsts import DSTSModule, fuse
+from ..dsts import DSTSModule
+from .folding import fuse
 
 
 def fuse_dsts(model: nn.Module) -> nn.Module:

@@ -2,13 +2,13 @@
 import copy
 import textwrap
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from ..models.unspecialized import plain_state_dict
+from ..adapters.plain_view import plain_state_dict
 from ..utils.checkpoints import read_checkpoint, unwrapped
 from ..utils.configs import without_weights
 
@@ -18,8 +18,8 @@ def build_recognizer(cfg: Config) -> nn.Module:
     return MODELS.build(copy.deepcopy(without_weights(cfg).model)).eval()
 
 
-def load_specialized(cfg: Config, checkpoint: Union[str, Path]
-                     ) -> Tuple[nn.Module, Dict[str, Any]]:
+def load_specialized(cfg: Config, checkpoint: str | Path
+                     ) -> tuple[nn.Module, dict[str, Any]]:
     """A specialized recognizer with its weights.
 
     Args:
@@ -48,7 +48,7 @@ def load_specialized(cfg: Config, checkpoint: Union[str, Path]
     return model, loaded.get('meta') or {}
 
 
-def load_strictly(model: nn.Module, state: Dict[str, Tensor],
+def load_strictly(model: nn.Module, state: dict[str, Tensor],
                   name: str) -> None:
     """Load a state dict that has to fit.
 

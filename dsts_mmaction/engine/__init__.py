@@ -1,5 +1,5 @@
-"""What trains a specialized recognizer."""
-from .hooks import UpstreamDownstreamHook
-from .optimizers import DSTSOptimWrapperConstructor
+"""The names that imports of users know; they live elsewhere."""
+from ..optim import DSTSOptimWrapperConstructor
+from ..udl import UpstreamDownstreamHook
 
 __all__ = ['DSTSOptimWrapperConstructor', 'UpstreamDownstreamHook']

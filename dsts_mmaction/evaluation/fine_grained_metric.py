@@ -1,6 +1,7 @@
 """Accuracy where classes look alike, for any config of MMAction2."""
 import os
-from typing import Any, Dict, List, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmaction.evaluation import mean_class_accuracy
@@ -9,9 +10,16 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ..utils.atomic import write_atomically, write_json
-from .look_alike import (Groups, check_groups, confusion_matrix,
-                         most_confused_pairs, ranked_hits, read_class_names,
-                         read_groups, within_group_accuracy)
+from .look_alike import (
+    Groups,
+    check_groups,
+    confusion_matrix,
+    most_confused_pairs,
+    ranked_hits,
+    read_class_names,
+    read_groups,
+    within_group_accuracy,
+)
 
 
 @METRICS.register_module()
@@ -54,14 +62,14 @@ class FineGrainedMetric(BaseMetric):
     default_prefix = ''
 
     def __init__(self,
-                 groups: Union[None, str, Groups] = None,
-                 class_names: Union[None, str, Sequence[str]] = None,
+                 groups: None | str | Groups = None,
+                 class_names: None | str | Sequence[str] = None,
                  topk: Sequence[int] = (1, 5),
                  num_pairs: int = 5,
-                 out_file: Optional[str] = None,
-                 scores_file: Optional[str] = None,
+                 out_file: str | None = None,
+                 scores_file: str | None = None,
                  collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+                 prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if scores_file and not scores_file.endswith('.npz'):
             raise ValueError('scores_file must end with .npz, got '
@@ -78,7 +86,7 @@ class FineGrainedMetric(BaseMetric):
         self.scores_file = scores_file
 
     def process(self, data_batch: Any,
-                data_samples: Sequence[Dict[str, Any]]) -> None:
+                data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep the scores and the label of every sample of a batch."""
         for sample in data_samples:
             scores, label = sample['pred_score'], sample['gt_label']
@@ -94,7 +102,7 @@ class FineGrainedMetric(BaseMetric):
                     scores=scores.reshape(-1, scores.size(-1)).mean(0).numpy(),
                     label=int(label)))
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """The metrics of all samples, in the order of the data set."""
         scores = np.stack([result['scores'] for result in results])
         labels = np.array([result['label'] for result in results])

@@ -5,8 +5,9 @@ A group is a list of labels of classes that are hard to tell apart, such as
 file (:func:`read_groups`) or from what a recognizer confuses
 (:func:`groups_from_confusions`), and may overlap.
 """
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import NamedTuple, Union
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -14,7 +15,7 @@ from scipy.spatial.distance import squareform
 
 from ..utils.json_files import read_json
 
-Groups = List[List[int]]
+Groups = list[list[int]]
 Entry = Union[int, str]
 
 # Mean part of clips that classes of a group are taken for one another (ours).
@@ -28,7 +29,7 @@ class ClassPair(NamedTuple):
     count: int
 
 
-def read_class_names(path: Union[str, Path]) -> List[str]:
+def read_class_names(path: str | Path) -> list[str]:
     """Names of the classes in the order of their labels.
 
     Args:
@@ -58,8 +59,8 @@ def read_class_names(path: Union[str, Path]) -> List[str]:
     return names
 
 
-def read_groups(path: Union[str, Path],
-                class_names: Optional[Sequence[str]] = None) -> Groups:
+def read_groups(path: str | Path,
+                class_names: Sequence[str] | None = None) -> Groups:
     """Groups of look-alike classes from a file.
 
     Args:
@@ -200,7 +201,7 @@ def within_group_accuracy(scores: np.ndarray, labels: Sequence[int],
         Part of 1; NaN if no sample belongs to a group.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
-    hits: List[np.ndarray] = []
+    hits: list[np.ndarray] = []
     for group in map(np.asarray, groups):
         members = np.isin(labels, group)
         predictions = group[scores[members][:, group].argmax(axis=1)]
@@ -209,7 +210,7 @@ def within_group_accuracy(scores: np.ndarray, labels: Sequence[int],
     return float(hits.mean()) if len(hits) else float('nan')
 
 
-def most_confused_pairs(confusion: np.ndarray, k: int) -> List[ClassPair]:
+def most_confused_pairs(confusion: np.ndarray, k: int) -> list[ClassPair]:
     """The pairs of classes with most clips taken for the other, both ways.
 
     Args:
@@ -226,9 +227,9 @@ def most_confused_pairs(confusion: np.ndarray, k: int) -> List[ClassPair]:
             if both[i, j] > 0]
 
 
-def _text_blocks(text: str) -> List[List[Tuple[str, Entry]]]:
+def _text_blocks(text: str) -> list[list[tuple[str, Entry]]]:
     """Entries of every group with their places."""
-    blocks: List[List[Tuple[str, Entry]]] = [[]]
+    blocks: list[list[tuple[str, Entry]]] = [[]]
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
         if line.startswith('#'):

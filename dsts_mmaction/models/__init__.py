@@ -1,6 +1,5 @@
-"""The DSTS module and what puts it into MMAction2's recognizers."""
-from .dsts import DSTSModule
-from .heads import DSTSHead
-from .necks import DSTSNeck
+"""The names that configs and imports of users know; they live elsewhere."""
+from ..adapters import DSTSHead, DSTSNeck
+from ..dsts import DSTSModule
 
 __all__ = ['DSTSHead', 'DSTSModule', 'DSTSNeck']

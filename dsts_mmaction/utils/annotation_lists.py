@@ -1,9 +1,9 @@
 """MMAction2's annotation lists: one clip a line, the path first and the label
-last."""
-from typing import List
+last.
+"""
 
 
-def read_list(path: str) -> List[str]:
+def read_list(path: str) -> list[str]:
     """The lines of a list.
 
     Raises:
@@ -22,7 +22,7 @@ def read_list(path: str) -> List[str]:
     return lines
 
 
-def read_labels(path: str, num_classes: int) -> List[int]:
+def read_labels(path: str, num_classes: int) -> list[int]:
     """The labels of a list.
 
     Raises:

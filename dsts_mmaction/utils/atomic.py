@@ -2,12 +2,13 @@
 import contextlib
 import json
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Iterable, Iterator, Union
+from typing import IO, Any
 
 
 @contextlib.contextmanager
-def write_atomically(path: Union[str, Path],
+def write_atomically(path: str | Path,
                      mode: str = 'w') -> Iterator[IO]:
     """Open a file that takes its place at ``path`` once it is complete.
 
@@ -31,17 +32,17 @@ def write_atomically(path: Union[str, Path],
             os.remove(part)
 
 
-def write_text(path: Union[str, Path], text: str) -> None:
+def write_text(path: str | Path, text: str) -> None:
     """Write a text, whole or not at all."""
     with write_atomically(path) as file:
         file.write(text)
 
 
-def write_lines(path: Union[str, Path], lines: Iterable[str]) -> None:
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write lines, given without their ends, whole or not at all."""
     write_text(path, ''.join(f'{line}\n' for line in lines))
 
 
-def write_json(path: Union[str, Path], value: Any) -> None:
+def write_json(path: str | Path, value: Any) -> None:
     """Write a value as JSON, whole or not at all."""
     write_text(path, json.dumps(value) + '\n')

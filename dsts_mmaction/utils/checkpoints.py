@@ -2,12 +2,12 @@
 import pickle
 import struct
 from pathlib import Path
-from typing import Any, Dict, Union
+from typing import Any
 
 import torch
 
 
-def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint, on the CPU, with a ``state_dict``.
 
     Args:
@@ -30,7 +30,7 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     return loaded if 'state_dict' in loaded else dict(state_dict=loaded)
 
 
-def unwrapped(state: Dict[str, Any]) -> Dict[str, Any]:
+def unwrapped(state: dict[str, Any]) -> dict[str, Any]:
     """A state dict by the names of the model itself.
 
     Args:

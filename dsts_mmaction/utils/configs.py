@@ -1,8 +1,9 @@
 """Reading, changing and comparing configs."""
 import copy
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.fileio import load
@@ -46,7 +47,7 @@ def load_config(name: str) -> Config:
     return Config.fromfile(find_config(name))
 
 
-def zoo_checkpoint(name: str) -> Optional[str]:
+def zoo_checkpoint(name: str) -> str | None:
     """Address of the weights that a package has for one of its configs.
 
     Args:
@@ -69,7 +70,7 @@ def zoo_checkpoint(name: str) -> Optional[str]:
     return None
 
 
-def innermost_dataset(cfg: Config, split: str) -> Dict[str, Any]:
+def innermost_dataset(cfg: Config, split: str) -> dict[str, Any]:
     """The dataset of a config's dataloader that reads the list.
 
     Raises:
@@ -108,7 +109,7 @@ def without_weights(cfg: Config) -> Config:
     return cfg
 
 
-def view_shape(cfg: Config) -> Tuple[int, ...]:
+def view_shape(cfg: Config) -> tuple[int, ...]:
     """Shape of one view of one video, as the recognizer gets it.
 
     That of the training pipeline, if there is one: (1, frames, channels, H,
@@ -132,8 +133,8 @@ def view_shape(cfg: Config) -> Tuple[int, ...]:
     return 1, 1, channels, frames, size, size
 
 
-def input_shape(cfg: Config, shape: Optional[Sequence[int]],
-                batch: int = 1) -> Tuple[int, ...]:
+def input_shape(cfg: Config, shape: Sequence[int] | None,
+                batch: int = 1) -> tuple[int, ...]:
     """``--shape`` of a tool, or views as :func:`view_shape` gives them.
 
     Args:
@@ -165,7 +166,7 @@ def unfit_input(shape: Sequence[int], error: RuntimeError) -> str:
             f"{'x'.join(map(str, shape))}: {first_line(error)}")
 
 
-def sampled_frames(dataset: Dict[str, Any], segments: bool) -> int:
+def sampled_frames(dataset: dict[str, Any], segments: bool) -> int:
     """Frames of one view.
 
     Args:
@@ -188,7 +189,7 @@ def sampled_frames(dataset: Dict[str, Any], segments: bool) -> int:
                      f"{[step['type'] for step in dataset['pipeline']]}.")
 
 
-def _frame_size(pipeline: Sequence[Dict[str, Any]]) -> int:
+def _frame_size(pipeline: Sequence[dict[str, Any]]) -> int:
     size = None
     for step in pipeline:
         if step['type'] == 'Resize' and not step.get('keep_ratio', True):
@@ -202,7 +203,7 @@ def _frame_size(pipeline: Sequence[Dict[str, Any]]) -> int:
 
 
 def dataset_with_pipeline(cfg: Config,
-                          split: str) -> Optional[Dict[str, Any]]:
+                          split: str) -> dict[str, Any] | None:
     """The dataset of a config's dataloader, the first of several.
 
     None if there is no such dataloader.
@@ -217,7 +218,7 @@ def dataset_with_pipeline(cfg: Config,
 
 
 def set_data(cfg: Config, split: str, ann_file: str,
-             data_root: Optional[str] = None) -> None:
+             data_root: str | None = None) -> None:
     """Let a config read another list, in place.
 
     Args:
@@ -248,11 +249,11 @@ def set_everywhere(node: Any, key: str, value: Any) -> None:
             set_everywhere(child, key, value)
 
 
-def differing_options(a: Any, b: Any, name: str = '') -> List[str]:
+def differing_options(a: Any, b: Any, name: str = '') -> list[str]:
     """Dotted names of the options in which two configs differ."""
     a, b = (list(v) if isinstance(v, tuple) else v for v in (a, b))
     if isinstance(a, dict) and isinstance(b, dict):
-        pairs: List[Tuple[str, Any, Any]] = [
+        pairs: list[tuple[str, Any, Any]] = [
             (str(key), a.get(key), b.get(key)) for key in sorted({*a, *b})]
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         pairs = [(str(i), x, y) for i, (x, y) in enumerate(zip(a, b))]

@@ -1,5 +1,5 @@
 """Operations, counted as they are executed."""
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode

@@ -1,10 +1,10 @@
 """JSON files that people write and name."""
 import json
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 
-def read_json(path: Union[str, Path]) -> Any:
+def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 
     Raises:

@@ -3,7 +3,7 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import torch
 
@@ -13,7 +13,7 @@ from ..version import __version__
 PACKAGE = 'dsts_mmaction'
 
 
-def describe_machine() -> Dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Processor, cores, GPU (None without one) and versions."""
     cpu = platform.processor() or platform.machine()
     info = Path('/proc/cpuinfo')

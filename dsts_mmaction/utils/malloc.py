@@ -7,11 +7,10 @@ on the CPU can spend more than half of its time on that.
 import ctypes
 import os
 import sys
-from typing import Dict
 
 #: Environment of a process that keeps freed memory. Linux with glibc only;
 #: without effect elsewhere. Read once, when a process starts.
-KEEP_FREED_MEMORY: Dict[str, str] = {
+KEEP_FREED_MEMORY: dict[str, str] = {
     'MALLOC_MMAP_THRESHOLD_': str(2**40),
     'MALLOC_TRIM_THRESHOLD_': str(2**40),
 }

@@ -1,11 +1,10 @@
 """Tables and documents in Markdown."""
 from pathlib import Path
-from typing import List, Optional
 
 from .atomic import write_text
 
 
-def markdown_table(rows: List[List[str]]) -> str:
+def markdown_table(rows: list[list[str]]) -> str:
     """A Markdown table of rows of text, header first.
 
     The first column is aligned left, the others right.
@@ -15,7 +14,7 @@ def markdown_table(rows: List[List[str]]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def write_document(text: str, path: Optional[Path]) -> None:
+def write_document(text: str, path: Path | None) -> None:
     """Write a text to a file in one step, or print it if there is none."""
     if path is None:
         print(text)

@@ -1,7 +1,6 @@
 """Processes that train: what they start with, and how they are ended."""
 import os
 import subprocess
-from typing import Dict, Optional
 
 from .malloc import KEEP_FREED_MEMORY
 
@@ -9,7 +8,7 @@ from .malloc import KEEP_FREED_MEMORY
 PATIENCE = 10
 
 
-def training_environment(threads: Optional[int] = None) -> Dict[str, str]:
+def training_environment(threads: int | None = None) -> dict[str, str]:
     """This process's environment, for trainings on a busy CPU.
 
     Settings of the user's own are left alone.

@@ -1,6 +1,6 @@
 """Progress of long work, in a terminal and in a log."""
 import time
-from typing import Any, Optional
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,7 +21,7 @@ class Reporter:
         self.console, self.name, self.total = console, name, total
         self.seconds = seconds
         self._next_line = time.monotonic() + seconds
-        self._progress: Optional[Progress] = None
+        self._progress: Progress | None = None
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn('{task.description}'),

@@ -1,7 +1,8 @@
 """Time two things against each other, in turn, in one process."""
 import statistics
 import time
-from typing import Callable, NamedTuple, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -16,12 +17,12 @@ class Ratio(NamedTuple):
         unit: ``'s'`` or ``'GiB'``.
     """
     value: float
-    spread: Tuple[float, float]
-    sides: Tuple[float, float]
+    spread: tuple[float, float]
+    sides: tuple[float, float]
     unit: str
 
 
-def ratio_of(rounds: Sequence[Tuple[float, float]], unit: str) -> Ratio:
+def ratio_of(rounds: Sequence[tuple[float, float]], unit: str) -> Ratio:
     """The ratio of what was measured on either side in every round.
 
     Args:

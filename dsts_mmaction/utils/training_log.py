@@ -2,14 +2,14 @@
 import json
 import os
 import statistics
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 # Iterations left out of the timing after each start: they include the start
 # of the data loading processes and of PyTorch's own caches.
 WARMUP_ITERS = 10
 
 
-def read_scalars(run_dir: str) -> List[List[Dict[str, Any]]]:
+def read_scalars(run_dir: str) -> list[list[dict[str, Any]]]:
     """Records of the training log, one list for each start of the training.
 
     Args:
@@ -38,7 +38,7 @@ def read_scalars(run_dir: str) -> List[List[Dict[str, Any]]]:
 
 
 def last_training_record(
-        starts: List[List[Dict[str, Any]]]) -> Optional[Dict[str, Any]]:
+        starts: list[list[dict[str, Any]]]) -> dict[str, Any] | None:
     """The newest record of a training iteration, None if there is none."""
     for records in reversed(starts):
         for record in reversed(records):
@@ -47,8 +47,8 @@ def last_training_record(
     return None
 
 
-def median_iter_time(starts: List[List[Dict[str, Any]]],
-                     warmup: int = WARMUP_ITERS) -> Optional[float]:
+def median_iter_time(starts: list[list[dict[str, Any]]],
+                     warmup: int = WARMUP_ITERS) -> float | None:
     """Median seconds per training iteration.
 
     Args:
@@ -69,7 +69,7 @@ def median_iter_time(starts: List[List[Dict[str, Any]]],
     return statistics.median(times) if times else None
 
 
-def last_checkpoint(run_dir: str) -> Optional[str]:
+def last_checkpoint(run_dir: str) -> str | None:
     """The newest whole checkpoint of a training, None if there is none."""
     pointer = os.path.join(run_dir, 'last_checkpoint')
     if not os.path.isfile(pointer):

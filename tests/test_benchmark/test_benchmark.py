@@ -21,8 +21,10 @@ from dsts_mmaction.benchmark.benchmark import Settings, run_benchmark
 from dsts_mmaction.benchmark.error import BenchmarkError
 from dsts_mmaction.benchmark.variants import VARIANTS, parse_variant
 from dsts_mmaction.benchmark.worker import run_job
-from dsts_mmaction.evaluation import (groups_from_confusions,
-                                      within_group_accuracy)
+from dsts_mmaction.evaluation import (
+    groups_from_confusions,
+    within_group_accuracy,
+)
 from tests.test_benchmark.host import write_clips, write_host
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark.py'

@@ -1,11 +1,11 @@
 import pytest
 
+from dsts_mmaction.adapters.plain_view import dsts_modules
 from dsts_mmaction.benchmark.data_lists import Lists
 from dsts_mmaction.benchmark.plan import Protocol, host_config, plan_jobs
 from dsts_mmaction.benchmark.variants import VARIANTS
 from dsts_mmaction.benchmark.worker import clip_flops
-from dsts_mmaction.models.specialize import UDL_OPTIMIZER
-from dsts_mmaction.models.unspecialized import dsts_modules
+from dsts_mmaction.tailor.specialize import UDL_OPTIMIZER
 from tests.builders import build
 from tests.test_benchmark.host import write_clips, write_host
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dsts_mmaction.benchmark.published import (is_published, merge,
-                                               published_groups,
-                                               published_markdown,
-                                               read_published,
-                                               write_published)
+from dsts_mmaction.benchmark.published import (
+    is_published,
+    merge,
+    published_groups,
+    published_markdown,
+    read_published,
+    write_published,
+)
 from tests.test_benchmark.fake_results import ACCURACY, fake_results
 from tools import benchmark_report
 

@@ -8,9 +8,12 @@ from scipy import stats
 
 from dsts_mmaction.benchmark import plots
 from dsts_mmaction.benchmark.comparison import changed_pairs, comparisons
-from dsts_mmaction.benchmark.published import (merge, published_markdown,
-                                               read_published,
-                                               write_published)
+from dsts_mmaction.benchmark.published import (
+    merge,
+    published_markdown,
+    read_published,
+    write_published,
+)
 from dsts_mmaction.benchmark.report import read_results, write_report
 from tests.test_benchmark.fake_results import fake_results
 

@@ -5,9 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dsts_mmaction.benchmark.statistics import (bootstrap_interval,
-                                                paired_difference, spread,
-                                                t_interval)
+from dsts_mmaction.benchmark.statistics import (
+    bootstrap_interval,
+    paired_difference,
+    spread,
+    t_interval,
+)
 
 numbers = st.floats(0, 100)
 

@@ -3,13 +3,18 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from dsts_mmaction.benchmark.variants import (DEFAULT_VARIANTS, VARIANTS,
-                                              count_parameters, dsts_options,
-                                              matching_width, parse_variant)
+from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.benchmark.variants import (
+    DEFAULT_VARIANTS,
+    VARIANTS,
+    count_parameters,
+    dsts_options,
+    matching_width,
+    parse_variant,
+)
 from dsts_mmaction.models import DSTSModule
-from dsts_mmaction.models.placement import feature_channels
-from dsts_mmaction.models.specialize import specialize_config
-from dsts_mmaction.models.unspecialized import dsts_modules
+from dsts_mmaction.tailor.placement import feature_channels
+from dsts_mmaction.tailor.specialize import specialize_config
 from tests.builders import slowfast, tsm
 
 

@@ -1,8 +1,13 @@
 import pytest
 
 from dsts_mmaction.datasets.prepare import read_diving48
-from tests.test_datasets.preparing import (TRAIN, dive, run_tool,
-                                           write_diving48, write_json)
+from tests.test_datasets.preparing import (
+    TRAIN,
+    dive,
+    run_tool,
+    write_diving48,
+    write_json,
+)
 
 
 def test_lists_and_classes(tmp_path, monkeypatch, capsys):

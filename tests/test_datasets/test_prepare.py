@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dsts_mmaction.datasets.prepare import (Annotations, Clip, Split,
-                                            count_table, find_unreadable,
-                                            videos, write_annotations)
+from dsts_mmaction.datasets.prepare import (
+    Annotations,
+    Clip,
+    Split,
+    count_table,
+    find_unreadable,
+    videos,
+    write_annotations,
+)
 from dsts_mmaction.datasets.synthdive.writer import write_video
 from tests.test_datasets.preparing import TOOLS, run_tool, write_diving48
 

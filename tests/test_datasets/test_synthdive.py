@@ -9,9 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from dsts_mmaction.datasets import (SynthDiveConfig, class_names,
-                                    draw_contact_sheet, render_clip,
-                                    sample_clip, write_dataset)
+from dsts_mmaction.datasets import (
+    SynthDiveConfig,
+    class_names,
+    draw_contact_sheet,
+    render_clip,
+    sample_clip,
+    write_dataset,
+)
 from dsts_mmaction.datasets.synthdive import clip as clip_module
 from dsts_mmaction.datasets.synthdive import figure
 

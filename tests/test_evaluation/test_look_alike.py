@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsts_mmaction.evaluation.look_alike import (
-    ClassPair, confusion_matrix, groups_from_confusions, most_confused_pairs,
-    read_class_names, read_groups, within_group_accuracy)
+    ClassPair,
+    confusion_matrix,
+    groups_from_confusions,
+    most_confused_pairs,
+    read_class_names,
+    read_groups,
+    within_group_accuracy,
+)
 
 NAMES = ['open', 'close', 'pretend, to open', '3', 'fold']
 # Annotations of Something-Something V2, where there are any.

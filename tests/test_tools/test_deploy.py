@@ -10,16 +10,23 @@ from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
+from dsts_mmaction.adapters.plain_view import plain_state_dict
 from dsts_mmaction.datasets.synthdive.writer import write_video
 from dsts_mmaction.deploy import deploy as deploying
 from dsts_mmaction.deploy import exporting
 from dsts_mmaction.deploy.clips import difference, predict
 from dsts_mmaction.deploy.deploy import deploy
 from dsts_mmaction.deploy.fusing import fuse_conv_bn, fuse_dsts
-from dsts_mmaction.models.dsts import Synapse
-from dsts_mmaction.models.unspecialized import plain_state_dict
-from tests.builders import (DSTS, build, randomize_dsts, slowfast, slowonly,
-                            specialize, tsm)
+from dsts_mmaction.dsts import Synapse
+from tests.builders import (
+    DSTS,
+    build,
+    randomize_dsts,
+    slowfast,
+    slowonly,
+    specialize,
+    tsm,
+)
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 OPTIONS = dict(DSTS, num_neurons=4)

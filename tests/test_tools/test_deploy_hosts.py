@@ -12,8 +12,7 @@ from dsts_mmaction.deploy.clips import difference
 from dsts_mmaction.deploy.fusing import fuse_dsts
 from dsts_mmaction.utils.configs import view_shape, without_weights
 from tests.builders import randomize_dsts
-from tests.test_tools.test_deploy import (NO_ONNX, expected_for,
-                                          spread_routing)
+from tests.test_tools.test_deploy import NO_ONNX, expected_for, spread_routing
 
 CONFIGS = [
     path for path in sorted((Path(__file__).parents[2] / 'configs').glob(

@@ -8,9 +8,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from dsts_mmaction.fine_tuning import fine_tuning_config
+from dsts_mmaction.tailor.fine_tuning import fine_tuning_config
+from dsts_mmaction.tailor.inheriting import load_as_base
 from dsts_mmaction.utils.configs import load_config, zoo_checkpoint
-from dsts_mmaction.utils.inheriting import load_as_base
 from tests.test_benchmark.host import write_clips, write_host
 
 TOOLS = Path(__file__).parents[2] / 'tools'

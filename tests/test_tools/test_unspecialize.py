@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from dsts_mmaction.models.unspecialized import plain_state_dict
+from dsts_mmaction.adapters.plain_view import plain_state_dict
 from tests.builders import DSTS, build, slowfast, slowonly, specialize, tsm
 from tools import unspecialize
 

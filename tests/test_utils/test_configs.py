@@ -1,9 +1,11 @@
 import pytest
-
 from mmengine.config import Config
 
-from dsts_mmaction.utils.configs import (differing_options,
-                                         innermost_dataset, load_config)
+from dsts_mmaction.utils.configs import (
+    differing_options,
+    innermost_dataset,
+    load_config,
+)
 
 NAME = ('recognition/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_'
         'kinetics400-rgb.py')

@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from dsts_mmaction.utils import memory
-from dsts_mmaction.utils.memory import (in_new_process, measure_memory_ratio,
-                                        memory_growth)
+from dsts_mmaction.utils.memory import (
+    in_new_process,
+    measure_memory_ratio,
+    memory_growth,
+)
 
 MIB = 2**20
 on_cpu = pytest.mark.skipif(

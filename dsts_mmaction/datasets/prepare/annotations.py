@@ -1,12 +1,13 @@
 """What annotation files hold, checked: clips, labels and class names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, NamedTuple
 
 from .reading import describe
 
-Record = Tuple[str, Any, Any]
+Record = tuple[str, Any, Any]
 
 
 class Clip(NamedTuple):
@@ -25,7 +26,7 @@ class Split:
         num_classes: Labels are below it.
     """
     name: str
-    clips: List[Clip]
+    clips: list[Clip]
     num_classes: int
 
 
@@ -38,12 +39,12 @@ class Annotations:
         files: Lines of further files, such as ``classes.txt``, by name.
         notes: What the user should know, a sentence each.
     """
-    splits: List[Split]
-    files: Dict[str, List[str]] = field(default_factory=dict)
-    notes: List[str] = field(default_factory=list)
+    splits: list[Split]
+    files: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         """Names of all files."""
         return [*(f'{split.name}.txt' for split in self.splits), *self.files]
 
@@ -61,7 +62,7 @@ def is_below(path: str) -> bool:
 
 
 def check_clips(path: str, records: Iterable[Record],
-                num_classes: int) -> List[Clip]:
+                num_classes: int) -> list[Clip]:
     """Clips of an annotation file.
 
     Args:
@@ -74,8 +75,8 @@ def check_clips(path: str, records: Iterable[Record],
         ValueError: A name that leads out of the folder of videos or is
             there twice, a label that is no class, or no clip at all.
     """
-    clips: List[Clip] = []
-    places: Dict[str, str] = {}
+    clips: list[Clip] = []
+    places: dict[str, str] = {}
     for place, name, label in records:
         if not isinstance(name, str) or not is_below(name):
             raise ValueError(
@@ -97,7 +98,7 @@ def check_clips(path: str, records: Iterable[Record],
     return clips
 
 
-def check_disjoint(paths: List[str], splits: List[Split]) -> None:
+def check_disjoint(paths: list[str], splits: list[Split]) -> None:
     """Check that no clip is in two splits.
 
     Args:
@@ -107,7 +108,7 @@ def check_disjoint(paths: List[str], splits: List[Split]) -> None:
     Raises:
         ValueError: A clip is in two of them.
     """
-    owners: Dict[str, str] = {}
+    owners: dict[str, str] = {}
     for path, split in zip(paths, splits):
         for clip in split.clips:
             owner = owners.setdefault(clip.name, path)
@@ -117,7 +118,7 @@ def check_disjoint(paths: List[str], splits: List[Split]) -> None:
                     'must be in one split only.')
 
 
-def check_class_names(path: str, names: List[str]) -> None:
+def check_class_names(path: str, names: list[str]) -> None:
     """Check that classes can be told apart by their names.
 
     Raises:

@@ -3,8 +3,8 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Callable, Dict, Set
 
 from rich.console import Console
 from rich.table import Table
@@ -121,7 +121,7 @@ def _check_videos(args: argparse.Namespace, annotations: Annotations,
         f'{clip.name}.{args.ext}' for split in annotations.splits
         for clip in split.clips))
     missing = find_missing(args.videos, names)
-    unreadable: Dict[str, str] = {}
+    unreadable: dict[str, str] = {}
     if args.check_readable:
         absent = set(missing)
         unreadable = find_unreadable(
@@ -150,7 +150,7 @@ def _check_videos(args: argparse.Namespace, annotations: Annotations,
     return _without(annotations, {*missing, *unreadable}, args.ext)
 
 
-def _without(annotations: Annotations, videos: Set[str],
+def _without(annotations: Annotations, videos: set[str],
              ext: str) -> Annotations:
     splits = []
     for split in annotations.splits:

@@ -1,7 +1,7 @@
 """How many clips and classes the lists have."""
 
 from collections import Counter
-from typing import List, Sequence
+from collections.abc import Sequence
 
 from .annotations import Split
 
@@ -9,7 +9,7 @@ HEADER = ['Split', 'Clips', 'Classes present', 'Fewest per class',
           'Most per class']
 
 
-def count_table(splits: Sequence[Split]) -> List[List[str]]:
+def count_table(splits: Sequence[Split]) -> list[list[str]]:
     """Rows of text, header first.
 
     The fewest clips are those of a class that is present.

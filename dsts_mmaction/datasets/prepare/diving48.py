@@ -7,12 +7,21 @@ four words for each label: direction, somersaults, twists and position.
 """
 
 import re
-from typing import List
 
-from .annotations import (Annotations, Split, check_class_names, check_clips,
-                          check_disjoint)
-from .reading import (describe, find_file, get_field, read_json,
-                      read_json_records)
+from .annotations import (
+    Annotations,
+    Split,
+    check_class_names,
+    check_clips,
+    check_disjoint,
+)
+from .reading import (
+    describe,
+    find_file,
+    get_field,
+    read_json,
+    read_json_records,
+)
 
 _WORDS = dict(NoTwis='no twist', STR='straight')
 
@@ -42,7 +51,7 @@ def read_diving48(folder: str) -> Annotations:
     return Annotations(splits, {'classes.txt': names})
 
 
-def read_vocabulary(path: str) -> List[str]:
+def read_vocabulary(path: str) -> list[str]:
     """Readable names of the classes, such as ``back, 9.5 somersaults, …``.
 
     Raises:

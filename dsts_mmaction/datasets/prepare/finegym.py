@@ -9,10 +9,16 @@ files, and MMAction2's script leaves out those that it did not find.
 """
 
 import re
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
-from .annotations import (Annotations, Record, Split, check_class_names,
-                          check_clips, check_disjoint)
+from .annotations import (
+    Annotations,
+    Record,
+    Split,
+    check_class_names,
+    check_clips,
+    check_disjoint,
+)
 from .finegym_segments import ELEMENT, read_segments
 from .reading import describe, find_file, find_optional_file, read_lines
 
@@ -27,8 +33,8 @@ _LISTS = dict(
 
 def read_finegym(folder: str,
                  sets: Sequence[str] = ('gym99', 'gym288'),
-                 times: Optional[str] = None,
-                 gym99_names: Optional[str] = None) -> Annotations:
+                 times: str | None = None,
+                 gym99_names: str | None = None) -> Annotations:
     """Lists ``SET_train`` and ``SET_val``, and ``segments.csv``.
 
     With ``gym99_names`` also ``gym99_classes.txt``.
@@ -45,7 +51,7 @@ def read_finegym(folder: str,
     Raises:
         ValueError: A file or line is not as it should be.
     """
-    splits: List[Split] = []
+    splits: list[Split] = []
     for name in sets:
         num_classes = NUM_CLASSES[name]
         paths = []
@@ -75,8 +81,8 @@ def read_finegym(folder: str,
     return Annotations(splits, files, notes)
 
 
-def _read_elements(path: str) -> List[Record]:
-    records: List[Record] = []
+def _read_elements(path: str) -> list[Record]:
+    records: list[Record] = []
     for i, line in enumerate(read_lines(path), 1):
         match = re.fullmatch(r'(\S+)\s+(-?\d{1,9})\s*', line)
         if not match or not ELEMENT.fullmatch(match[1]):
@@ -86,7 +92,7 @@ def _read_elements(path: str) -> List[Record]:
     return records
 
 
-def _read_names(path: str) -> List[str]:
+def _read_names(path: str) -> list[str]:
     names = [line.strip() for line in read_lines(path)]
     if len(names) != NUM_CLASSES['gym99'] or not all(names):
         raise ValueError(f"{path} must hold {NUM_CLASSES['gym99']} names of "

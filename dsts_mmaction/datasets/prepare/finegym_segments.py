@@ -15,7 +15,8 @@ So the first gives segments of videos, the second segments of event clips.
 
 import math
 import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from .reading import describe, read_json
 
@@ -24,7 +25,7 @@ HEADER = 'element,source,start,end'
 
 
 def read_segments(path: str,
-                  elements: Sequence[str]) -> Tuple[List[str], List[str]]:
+                  elements: Sequence[str]) -> tuple[list[str], list[str]]:
     """Lines of ``segments.csv``, and the elements that have no times.
 
     Columns are the element, its source, which is the name of the video or
@@ -57,8 +58,8 @@ def read_segments(path: str,
     return lines, untimed
 
 
-def _find(path: str, times: Dict[str, Any],
-          element: str) -> Optional[Tuple[str, float, float]]:
+def _find(path: str, times: dict[str, Any],
+          element: str) -> tuple[str, float, float] | None:
     """Source, start and end of an element."""
     match = ELEMENT.fullmatch(element)
     assert match, element
@@ -83,7 +84,7 @@ def _get(mapping: Any, key: str) -> Any:
     return mapping.get(key) if isinstance(mapping, dict) else None
 
 
-def _span(place: str, entry: Any) -> Tuple[float, float]:
+def _span(place: str, entry: Any) -> tuple[float, float]:
     """First start and last end of an entry's time stamps."""
     stamps = _get(entry, 'timestamps')
     if isinstance(stamps, list) and stamps and all(

@@ -2,7 +2,8 @@
 
 import json
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 
 def find_file(folder: str, names: Sequence[str], hint: str = '') -> str:
@@ -23,7 +24,7 @@ def find_file(folder: str, names: Sequence[str], hint: str = '') -> str:
     return path
 
 
-def find_optional_file(folder: str, names: Sequence[str]) -> Optional[str]:
+def find_optional_file(folder: str, names: Sequence[str]) -> str | None:
     """Like :func:`find_file`, None where there is none."""
     for name in names:
         path = os.path.join(folder, name)
@@ -32,7 +33,7 @@ def find_optional_file(folder: str, names: Sequence[str]) -> Optional[str]:
     return None
 
 
-def read_lines(path: str) -> List[str]:
+def read_lines(path: str) -> list[str]:
     """The lines of a text file, without line ends.
 
     Raises:
@@ -48,9 +49,9 @@ def read_json(path: str) -> Any:
         ValueError: It cannot be read, is not JSON, or has a key twice.
     """
     text = _read_text(path)
-    twice: List[str] = []
+    twice: list[str] = []
 
-    def unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) < len(pairs):
             keys = [key for key, _ in pairs]
@@ -66,7 +67,7 @@ def read_json(path: str) -> Any:
     return value
 
 
-def read_json_records(path: str) -> List[Tuple[str, Dict[str, Any]]]:
+def read_json_records(path: str) -> list[tuple[str, dict[str, Any]]]:
     """Place, such as ``'record 3'``, and content of each record.
 
     Raises:
@@ -83,7 +84,7 @@ def read_json_records(path: str) -> List[Tuple[str, Dict[str, Any]]]:
     return [(f'record {i}', record) for i, record in enumerate(value, 1)]
 
 
-def get_field(path: str, place: str, record: Dict[str, Any],
+def get_field(path: str, place: str, record: dict[str, Any],
               key: str) -> Any:
     """A field that a record must have.
 

@@ -7,12 +7,22 @@ templates, so there is no list of it.
 """
 
 import re
-from typing import Any, List, Optional
+from typing import Any
 
-from .annotations import (Annotations, Record, Split, check_clips,
-                          check_disjoint)
-from .reading import (describe, find_file, get_field, read_json,
-                      read_json_records)
+from .annotations import (
+    Annotations,
+    Record,
+    Split,
+    check_clips,
+    check_disjoint,
+)
+from .reading import (
+    describe,
+    find_file,
+    get_field,
+    read_json,
+    read_json_records,
+)
 
 # Names of the files by option. As released first, they begin with the data
 # set's name; as released since, they do not.
@@ -20,10 +30,10 @@ _FILES = dict(labels='labels.json', train='train.json', val='validation.json')
 _PREFIXES = 'something-something-v2-', ''
 
 
-def read_sthv2(folder: Optional[str] = None,
-               labels: Optional[str] = None,
-               train: Optional[str] = None,
-               val: Optional[str] = None) -> Annotations:
+def read_sthv2(folder: str | None = None,
+               labels: str | None = None,
+               train: str | None = None,
+               val: str | None = None) -> Annotations:
     """Lists ``train`` and ``val``, and ``classes.txt``.
 
     Args:
@@ -44,7 +54,7 @@ def read_sthv2(folder: Optional[str] = None,
     paths, splits = [], []
     for split in wanted:
         path = given[split] or _find(folder, split)
-        records: List[Record] = []
+        records: list[Record] = []
         for place, record in read_json_records(path):
             template = get_field(path, place, record, 'template')
             name = (re.sub(r'[][]', '', template)
@@ -62,7 +72,7 @@ def read_sthv2(folder: Optional[str] = None,
     return Annotations(splits, {'classes.txt': names})
 
 
-def read_labels(path: str) -> List[str]:
+def read_labels(path: str) -> list[str]:
     """Names of the classes in the order of their labels.
 
     Raises:
@@ -72,7 +82,7 @@ def read_labels(path: str) -> List[str]:
     if not isinstance(labels, dict) or not labels:
         raise ValueError(f'{path} must hold a JSON object that maps classes '
                          f'to labels, got {describe(labels)}.')
-    names: List[Any] = [None] * len(labels)
+    names: list[Any] = [None] * len(labels)
     for name, label in labels.items():
         # Released as text, "0".
         number = (int(label) if re.fullmatch(r'\d{1,9}', str(label), re.ASCII)
@@ -88,7 +98,7 @@ def read_labels(path: str) -> List[str]:
     return names
 
 
-def _find(folder: Optional[str], option: str) -> str:
+def _find(folder: str | None, option: str) -> str:
     if folder is None:
         raise ValueError(f'--{option} or --annotations must be given.')
     hint = ('' if option == 'labels' else

@@ -2,9 +2,9 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Dict, List, Optional, Sequence
 
 from rich.console import Console
 
@@ -14,7 +14,7 @@ from ...utils.reporter import Reporter
 BATCH = 256
 
 
-def find_missing(folder: str, names: Sequence[str]) -> List[str]:
+def find_missing(folder: str, names: Sequence[str]) -> list[str]:
     """The names that are not files below a folder.
 
     Args:
@@ -26,7 +26,7 @@ def find_missing(folder: str, names: Sequence[str]) -> List[str]:
 
 
 def find_unreadable(folder: str, names: Sequence[str], num_workers: int,
-                    console: Console) -> Dict[str, str]:
+                    console: Console) -> dict[str, str]:
     """Videos whose first frame decord cannot read, each with the reason.
 
     Args:
@@ -35,7 +35,7 @@ def find_unreadable(folder: str, names: Sequence[str], num_workers: int,
         num_workers: Processes that read.
         console: Where progress is shown.
     """
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     done = 0
     pool = _make_pool(num_workers)
     try:
@@ -43,7 +43,7 @@ def find_unreadable(folder: str, names: Sequence[str], num_workers: int,
             for start in range(0, len(names), BATCH):
                 batch = names[start:start + BATCH]
                 paths = [os.path.join(folder, name) for name in batch]
-                reasons: List[Optional[str]] = []
+                reasons: list[str | None] = []
                 try:
                     for reason in pool.map(read_first_frame, paths):
                         reasons.append(reason)
@@ -65,7 +65,7 @@ def find_unreadable(folder: str, names: Sequence[str], num_workers: int,
     return found
 
 
-def read_first_frame(path: str) -> Optional[str]:
+def read_first_frame(path: str) -> str | None:
     """Why the first frame of a video cannot be read; None if it can."""
     import decord  # the lists can be made without it
     try:
@@ -77,7 +77,7 @@ def read_first_frame(path: str) -> Optional[str]:
     return None
 
 
-def _read_alone(path: str) -> Optional[str]:
+def _read_alone(path: str) -> str | None:
     with _make_pool(1) as pool:
         try:
             return pool.submit(read_first_frame, path).result()

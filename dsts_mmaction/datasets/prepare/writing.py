@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from typing import List
 
 from ...utils.atomic import write_atomically, write_lines
 from .annotations import Annotations
@@ -65,7 +64,7 @@ def write_annotations(annotations: Annotations, out: str, prefix: str,
             file.flush()
 
 
-def write_report(path: str, lines: List[str]) -> None:
+def write_report(path: str, lines: list[str]) -> None:
     """Write a report, or remove that of an earlier run if it is empty."""
     if lines:
         write_lines(path, lines)

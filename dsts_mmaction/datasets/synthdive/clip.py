@@ -1,7 +1,6 @@
 """One clip: drawing its attributes at random and rendering its frames."""
 
 from dataclasses import dataclass
-from typing import Tuple
 
 import cv2
 import numpy as np
@@ -32,8 +31,8 @@ class ClipSpec:
     start_angle: float  # degrees, clockwise from upright
     fold_time: float  # part of the clip spent folding, and again opening
     body_height: float  # in frame sides
-    flexion_offset: Tuple[float, ...]  # degrees, see figure.flexion
-    path: Tuple[float, ...]  # column, row, drift of both, arc, frame sides
+    flexion_offset: tuple[float, ...]  # degrees, see figure.flexion
+    path: tuple[float, ...]  # column, row, drift of both, arc, frame sides
     jitter: float  # standard deviation of the camera's shake, frame sides
     noise: float  # standard deviation of pixel noise, 0 to 255
     scene: Scene

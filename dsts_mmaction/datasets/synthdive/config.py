@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any
 
 from .figure import POSITIONS
 
@@ -41,13 +41,13 @@ class SynthDiveConfig:
         ValueError: For a value that is not allowed.
     """
     size: int = 64
-    num_frames: Tuple[int, int] = (16, 24)
+    num_frames: tuple[int, int] = (16, 24)
     fps: int = 12
-    difficulty: Union[float, str] = 'medium'
+    difficulty: float | str = 'medium'
     seed: int = 0
-    directions: Tuple[str, ...] = DIRECTIONS
-    somersaults: Tuple[float, ...] = (0.5, 1.0)
-    positions: Tuple[str, ...] = POSITIONS
+    directions: tuple[str, ...] = DIRECTIONS
+    somersaults: tuple[float, ...] = (0.5, 1.0)
+    positions: tuple[str, ...] = POSITIONS
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 32:
@@ -85,7 +85,7 @@ class SynthDiveConfig:
         object.__setattr__(self, 'somersaults', turns)
 
     @property
-    def spin_range(self) -> Tuple[float, float]:
+    def spin_range(self) -> tuple[float, float]:
         """Slowest and fastest rotation, in turns per clip.
 
         The range is the same for every class, so the speed alone says nothing
@@ -95,12 +95,12 @@ class SynthDiveConfig:
         return slow, min(1.35 * slow, MAX_STEP * SAMPLED_FRAMES / 360)
 
     @property
-    def classes(self) -> List[Tuple[str, float, str]]:
+    def classes(self) -> list[tuple[str, float, str]]:
         """(direction, somersaults, position) of each label."""
         return [(direction, turns, position) for direction in self.directions
                 for turns in self.somersaults for position in self.positions]
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The parameters as plain JSON values."""
         return {
             key: list(value) if isinstance(value, tuple) else value
@@ -108,7 +108,7 @@ class SynthDiveConfig:
         }
 
 
-def class_names(config: SynthDiveConfig) -> List[str]:
+def class_names(config: SynthDiveConfig) -> list[str]:
     """Names of the classes in the order of their labels.
 
     A name reads ``forward_0.5_pike``.
@@ -119,7 +119,7 @@ def class_names(config: SynthDiveConfig) -> List[str]:
     ]
 
 
-def _difficulty(value: Union[float, str]) -> float:
+def _difficulty(value: float | str) -> float:
     if isinstance(value, str) and value in DIFFICULTY_LEVELS:
         return DIFFICULTY_LEVELS[value]
     try:

@@ -1,6 +1,5 @@
 """A picture that shows every class over time."""
 
-from typing import List
 
 import cv2
 import numpy as np
@@ -28,7 +27,7 @@ def draw_contact_sheet(config: SynthDiveConfig,
         OSError: The file cannot be written.
     """
     names = class_names(config)
-    rows: List[np.ndarray] = []
+    rows: list[np.ndarray] = []
     for label, name in enumerate(names):
         spec = sample_clip(config, split, label)
         frames = render_clip(spec, config.size)

@@ -5,7 +5,6 @@ is rotated; image rows grow downwards.
 """
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 import cv2
 import numpy as np
@@ -20,8 +19,8 @@ JOINT_ANGLES = {
 }
 TORSO, THIGH, SHANK, UPPER_ARM, FOREARM = 0.30, 0.25, 0.25, 0.15, 0.15
 HEAD_DISTANCE, HEAD_RADIUS = 0.11, 0.085
-Points = Dict[str, np.ndarray]
-Color = Tuple[float, float, float]
+Points = dict[str, np.ndarray]
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

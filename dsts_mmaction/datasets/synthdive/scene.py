@@ -1,13 +1,11 @@
 """Everything behind the diver: sky, water, springboard and clutter."""
 
 from dataclasses import dataclass
-from typing import Tuple
 
 import cv2
 import numpy as np
 
 from .figure import Color, Look
-
 
 # Of the bathing cap in an easy clip; it fades into the skin's colour.
 CAP_COLOR = np.array([30.0, 30.0, 235.0])
@@ -24,7 +22,7 @@ class Scene:
     board_level: float
     board_length: float
     # Each piece of clutter: (column, row, width, height, b, g, r, is_ellipse)
-    clutter: Tuple[Tuple[float, ...], ...]
+    clutter: tuple[tuple[float, ...], ...]
 
 
 def _tint(rng: np.random.Generator, luma: float, chroma: float) -> Color:
@@ -36,7 +34,7 @@ def _tint(rng: np.random.Generator, luma: float, chroma: float) -> Color:
 
 
 def sample_colors(rng: np.random.Generator,
-                  difficulty: float) -> Tuple[Scene, Look]:
+                  difficulty: float) -> tuple[Scene, Look]:
     """Draw a background and a diver that stands out from it.
 
     The contrast between the two falls with ``difficulty``.
@@ -83,7 +81,7 @@ def draw_scene(side: int, scene: Scene, shift: np.ndarray) -> np.ndarray:
     image = np.empty((side, side, 3), np.uint8)
     image[:] = np.round(scene.sky)
 
-    def pixel(column: float, row: float) -> Tuple[int, int]:
+    def pixel(column: float, row: float) -> tuple[int, int]:
         return (round(column * side + shift[0]), round(row * side + shift[1]))
 
     for column, row, width, height, *color, is_ellipse in scene.clutter:

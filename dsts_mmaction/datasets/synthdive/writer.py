@@ -5,12 +5,16 @@ import multiprocessing
 import os
 import shutil
 import signal
-from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
-                           TimeRemainingColumn)
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from ...utils.atomic import write_lines
 from .clip import render_clip, sample_clip
@@ -20,12 +24,12 @@ META_FILE = 'meta.json'
 # Raised whenever the same parameters would give other frames.
 FORMAT_VERSION = 1
 
-Job = Tuple[SynthDiveConfig, str, int, str]
+Job = tuple[SynthDiveConfig, str, int, str]
 
 
 def write_dataset(config: SynthDiveConfig,
                   out_dir: str,
-                  num_clips: Dict[str, int],
+                  num_clips: dict[str, int],
                   num_workers: int = 0,
                   overwrite: bool = False,
                   progress: bool = True) -> int:
@@ -67,7 +71,7 @@ def write_dataset(config: SynthDiveConfig,
                          'be 0 or more.')
 
     _prepare(config, out_dir, overwrite)
-    jobs: List[Job] = []
+    jobs: list[Job] = []
     for split in SPLITS:
         for index in range(num_clips[split]):
             path = os.path.join(out_dir, _video_name(split, index))
@@ -152,7 +156,7 @@ def _prepare(config: SynthDiveConfig, out_dir: str, overwrite: bool) -> None:
             _remove(os.path.join(videos, name))
 
 
-def _read_meta(path: str) -> Optional[dict]:
+def _read_meta(path: str) -> dict | None:
     try:
         with open(path, encoding='utf-8') as file:
             return json.load(file)
@@ -160,7 +164,7 @@ def _read_meta(path: str) -> Optional[dict]:
         return None
 
 
-def _run(jobs: List[Job], num_workers: int, progress: bool) -> None:
+def _run(jobs: list[Job], num_workers: int, progress: bool) -> None:
     if not jobs:
         return
     columns = (TextColumn('{task.description}'), BarColumn(),

@@ -1,3 +1,0 @@
-from .upstream_downstream_hook import UpstreamDownstreamHook
-
-__all__ = ['UpstreamDownstreamHook']

@@ -1,3 +1,0 @@
-from .dsts_head import DSTSHead
-
-__all__ = ['DSTSHead']

@@ -1,3 +1,0 @@
-from .dsts_neck import DSTSNeck
-
-__all__ = ['DSTSNeck']

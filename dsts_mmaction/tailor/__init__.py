@@ -1,0 +1,1 @@
+"""What writes configs: where a module goes, specialize, own classes."""
