@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dsts_mmaction.adapters.plain_view import dsts_modules
-from dsts_mmaction.optim.upstream_group import upstream_group
+from dsts_mmaction.optim.groups import upstream_group
 from tools import bench_speed
 from tools.bench_iterations import VARIANTS, Training
 from tools.bench_speed import R18
