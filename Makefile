@@ -34,5 +34,5 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	Python %d.%d, and dsts_mmaction needs 3.10 to 3.12: name one of those, \
 	such as make PYTHON=python3.11." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[lite,test,deploy]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[lite,bench,test,deploy]'
 	@touch $@
