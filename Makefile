@@ -19,7 +19,7 @@ demo: $(STAMP)
 # Two at once, each on one core; those of a file share fixtures.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test: $(STAMP)
+test: lint
 	$(PYTEST) -m 'not slow'
 
 test-all: $(STAMP)
@@ -27,6 +27,7 @@ test-all: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 $(STAMP): setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \

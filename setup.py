@@ -1,3 +1,4 @@
+"""What is installed, and what it needs."""
 from pathlib import Path
 
 from setuptools import find_packages, setup

@@ -84,8 +84,7 @@ class NoiseClips(Dataset):
 
 @LOOPS.register_module()
 class OneByOneLoop(EpochBasedTrainLoop):
-    """Stops before the first iteration: ``run_iter`` is called from outside.
-    """
+    """Stops before the first iteration; ``run_iter`` is called outside."""
 
     def run(self) -> nn.Module:
         """Get ready for the first iteration."""

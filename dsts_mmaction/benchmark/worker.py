@@ -115,8 +115,7 @@ def _first_weights(run_dir: Path, job: dict[str, Any],
 
 
 def _measured_memory(run_dir: Path) -> int | None:
-    """Peak memory in MB, None if training ended just before it was written.
-    """
+    """Peak memory in MB, None if training ended before it was written."""
     path = run_dir / 'training.json'
     if not path.is_file():
         return None

@@ -129,7 +129,7 @@ def warn_untested() -> None:
         if not _within(version, first, last):
             tested = first if first == last else f'{first} to {last}'
             warnings.warn(f'dsts_mmaction was tested with {host} {tested}, '
-                          f'and {version} is installed.')
+                          f'and {version} is installed.', stacklevel=2)
 
 
 def _host_versions() -> dict[str, str]:

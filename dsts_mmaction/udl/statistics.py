@@ -68,8 +68,9 @@ class RoutingStatistics:
             scalars[f'dsts_largest_share{name}'] = shares[i].max().item()
             scalars[f'dsts_dead_neurons{name}'] = (shares[i] == 0).sum().item()
             if self.module.gates:
-                spatial = cast(DSTSLayer, layer).neurons.spatial_channels().double().mean()
-                scalars[f'dsts_spatial_share{name}'] = spatial.item()
+                is_spatial = cast(DSTSLayer, layer).neurons.spatial_channels()
+                scalars[f'dsts_spatial_share{name}'] = (
+                    is_spatial.double().mean().item())
         return scalars
 
     def collapsed(self) -> list[str]:

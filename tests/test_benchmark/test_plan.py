@@ -9,8 +9,10 @@ from dsts_mmaction.tailor.specialize import UDL_OPTIMIZER
 from tests.builders import build
 from tests.test_benchmark.host import write_clips, write_host
 
+LISTS = Lists('a', 'b', 'c')
 
-def plan(path, names, protocol, seeds=(0, ), lists=Lists('a', 'b', 'c'),
+
+def plan(path, names, protocol, seeds=(0, ), lists=LISTS,
          root='data', num_classes=7, **cfg_options):
     cfg = host_config(write_host(path / 'tiny.py'), lists, root, num_classes,
                       cfg_options)

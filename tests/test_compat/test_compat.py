@@ -190,7 +190,7 @@ def test_real_drn_is_not_hidden(tmp_path):
     drn = copy_of_mmaction(tmp_path, 'models/localizers/drn')
     localizers = drn.parent
     (drn / 'drn.py').write_text('class DRN:\n    real = True\n')
-    code = ('import dsts_mmaction.compat.hosts as compat; compat.provide_drn()\n'
+    code = ('from dsts_mmaction.compat import hosts; hosts.provide_drn()\n'
             'import mmaction.models.localizers as localizers\n'
             'print(localizers.__file__, localizers.DRN.real)')
     done = run_python(code, tmp_path, CHECKOUT)
