@@ -1,6 +1,4 @@
-"""MMAction2's annotation lists: one clip a line, the path first and the label
-last.
-"""
+"""MMAction2's annotation lists: a clip a line, path first, label last."""
 
 
 def read_list(path: str) -> list[str]:
