@@ -19,7 +19,7 @@ demo: $(STAMP)
 # Two at once, each on one core; those of a file share fixtures.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test: $(STAMP)
+test: lint
 	$(PYTEST) -m 'not slow'
 
 test-all: $(STAMP)
@@ -27,6 +27,7 @@ test-all: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 $(STAMP): setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \
@@ -34,5 +35,5 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	Python %d.%d, and dsts_mmaction needs 3.10 to 3.12: name one of those, \
 	such as make PYTHON=python3.11." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[lite,test,deploy]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[lite,bench,test,deploy]'
 	@touch $@

@@ -71,7 +71,7 @@ def plain_twin(cfg):
 
 def test_every_host_has_a_config_for_every_data_set():
     assert sorted(FINE_TUNING) == sorted(itertools.product(HOSTS, DATA))
-    for (host, data), name in FINE_TUNING.items():
+    for (_, data), name in FINE_TUNING.items():
         assert name.endswith(f'_{data}-rgb.py')
         assert '.' not in Path(name).stem
     for kind, expected in (('hosts', HOSTS), ('datasets', DATA)):

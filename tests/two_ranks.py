@@ -19,7 +19,6 @@ from tests.runners import (
     upstream,
 )
 
-
 #: So that it counts what each rank draws.
 NOISY = dict(DSTS, noise_scale=1.0)
 
@@ -50,17 +49,7 @@ def main(folder: Path) -> None:
 
     def install(runner):
         before_train(runner)
-        learner, learn = hook.learner, hook._learn
-        loss = learner._loss
-
-        def watched(samples):
-            seen['samples'].append(
-                (samples.features.detach(),
-                 torch.cat([s.gt_label for s in samples.data_samples])))
-            seen['states'].append({
-                n: v.clone()
-                for n, v in runner.model.module.state_dict().items()})
-            learn(samples)
+        loss = hook.learner.loss
 
         def broken(parameters, samples):
             value = loss(parameters, samples)
@@ -71,12 +60,20 @@ def main(folder: Path) -> None:
             seen['gradients'][runner.iter] = [
                 p.grad.clone() for p in optimizer.param_groups[0]['params']]
 
-        hook._learn, learner._loss = watched, broken
-        learner.optimizer.register_step_pre_hook(keep)
+        hook.learner.loss = broken
+        hook.learner.optimizer.register_step_pre_hook(keep)
 
+    def look(samples):
+        seen['samples'].append(
+            (samples.features.detach(),
+             torch.cat([s.gt_label for s in samples.data_samples])))
+        seen['states'].append({
+            n: v.clone() for n, v in runner.model.module.state_dict().items()})
+
+    hook.before_steps.append(look)
     hook.before_train = install
     runner.train()
-    seen.update(upstream=upstream(runner), skipped=hook.skipped,
+    seen.update(upstream=upstream(runner), skipped=hook.log.skipped,
                 logged=logged(runner, 'upstream_grad_norm'))
     torch.save(seen, folder / f'rank{rank}.pth')
 

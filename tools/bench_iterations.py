@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from dsts_mmaction.adapters.plain_view import dsts_modules
 from dsts_mmaction.models import DSTSModule
-from dsts_mmaction.optim.upstream_group import upstream_group
+from dsts_mmaction.optim.groups import upstream_group
 from dsts_mmaction.udl.hook import INNER_LR_FLOOR
 from dsts_mmaction.utils.memory import memory_growth
 
@@ -84,8 +84,7 @@ class NoiseClips(Dataset):
 
 @LOOPS.register_module()
 class OneByOneLoop(EpochBasedTrainLoop):
-    """Stops before the first iteration: ``run_iter`` is called from outside.
-    """
+    """Stops before the first iteration; ``run_iter`` is called outside."""
 
     def run(self) -> nn.Module:
         """Get ready for the first iteration."""

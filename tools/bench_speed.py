@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from dsts_mmaction.benchmark.report import provenance  # noqa: E402
 from dsts_mmaction.deploy import dispatch  # noqa: E402
 from dsts_mmaction.deploy.exporting import missing_packages  # noqa: E402
-from dsts_mmaction.deploy.fused_module import fuse  # noqa: E402
+from dsts_mmaction.deploy.folding import fuse  # noqa: E402
 from dsts_mmaction.dsts.convolutions import pointwise  # noqa: E402
 from dsts_mmaction.models import DSTSModule  # noqa: E402
 from dsts_mmaction.utils import Ratio, measure_ratio  # noqa: E402
@@ -188,16 +188,16 @@ def evaluation(numerator: Callable, denominator: Callable,
 
 
 def dense_evaluation() -> Sides:
-    return evaluation(lambda module: partial(dense_forward, module),
-                      lambda module: module)
+    return evaluation(lambda module: partial(dense_forward, module), fuse)
 
 
 def by_neuron(module: DSTSModule) -> Callable:
     """Evaluation that never runs samples as groups of one convolution."""
+    deployed = fuse(module)
 
     def forward(x: torch.Tensor) -> object:
         with mock.patch.object(dispatch, 'SAMPLES_PER_NEURON', 0):
-            return module(x)
+            return deployed(x)
 
     return forward
 
@@ -303,8 +303,10 @@ def plain_mixing(num_neurons: int, mid_channels: int) -> Sides:
     def run(way: Callable) -> Callable[[], None]:
         return lambda: torch.autograd.grad(way(), (weights, kernels), target)
 
-    return (run(lambda: torch.einsum('bnc,ncd->bcd', weights, kernels)),
-            run(lambda: mix_kernels(weights, kernels, index)))
+    shared = torch.randn(channels, depth)
+    return (run(lambda: torch.einsum('bnc,ncd->bcd', weights,
+                                     kernels + shared)),
+            run(lambda: mix_kernels(weights, kernels, shared, index)))
 
 
 ROWS: dict[str, Row] = {
@@ -354,13 +356,9 @@ ROWS: dict[str, Row] = {
     Row('training, dense / ours, N=32', timed(lambda: dense_training(32)),
         at_least=15),
     'eval_dense_vs_ours':
-    Row('evaluation, dense / ours, N=10', timed(dense_evaluation),
+    Row('evaluation, dense / deployed, N=10', timed(dense_evaluation),
         at_least=10),
     'eval_vs_limit':
-    Row('evaluation, ours / plain convolutions of the same operations, N=10',
-        timed(lambda: evaluation(lambda module: module, PlainConvolutions)),
-        at_most=1.5),
-    'eval_deployed_vs_limit':
     Row('evaluation, deployed / plain convolutions of the same operations, '
         'N=10',
         timed(lambda: evaluation(fuse, PlainConvolutions)),
@@ -421,7 +419,7 @@ ROWS: dict[str, Row] = {
         timed(lambda: pipeline_and_plain(R50.config))),
     'eval_by_neuron_vs_ours':
     Row('evaluation, N=10: neuron by neuron / ours, samples as groups',
-        timed(lambda: evaluation(by_neuron, lambda module: module))),
+        timed(lambda: evaluation(by_neuron, fuse))),
     'eval_batched_vs_ours':
     Row('evaluation, deployed, N=10: batched matrix products / ours',
         timed(lambda: evaluation(batched, fuse))),

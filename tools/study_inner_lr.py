@@ -46,7 +46,7 @@ def probe(learner: UpstreamLearner, samples: Samples, inner_lr: float,
 
     def losses(parameters: dict[str, Tensor]) -> list[Tensor]:
         with random_streams(seed):
-            return [learner._loss({**learner.upstream, **parameters}, part)
+            return [learner.loss({**learner.upstream, **parameters}, part)
                     for part in parts]
 
     before = losses(learner.downstream)
@@ -60,7 +60,7 @@ def probe(learner: UpstreamLearner, samples: Samples, inner_lr: float,
     for order in (1, 2):
         with random_streams(seed):
             orders.append(
-                hyper_gradient(learner._loss, learner.upstream,
+                hyper_gradient(learner.loss, learner.upstream,
                                learner.downstream, *parts, inner_lr,
                                order).gradients)
     second = [b - a for a, b in zip(*orders)]
@@ -82,18 +82,16 @@ class Study(Hook):
     def before_train(self, runner: Runner) -> None:
         hook = next(h for h in runner.hooks
                     if isinstance(h, UpstreamDownstreamHook))
-        learn = hook._learn
         self.parameters = list(hook.learner.downstream.values())
 
-        def learn_and_probe(samples: Samples) -> None:
+        def probe_all(samples: Samples) -> None:
             if runner.iter % self.interval == 0:
                 for lr in self.inner_lrs:
                     self.found[lr].append(
                         probe(hook.learner, samples.detach(), lr,
                               runner.iter))
-            learn(samples)
 
-        hook._learn = learn_and_probe
+        hook.before_steps.append(probe_all)
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         if runner.iter % self.interval == 0:

@@ -1,6 +1,5 @@
 """A head that specializes the features for the head it wraps."""
 import dataclasses
-import difflib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,9 +13,14 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .pathways import Features, FeatureSpecializer
-from .recognizers import backbone_name, recognizer_under_construction
-from .token_layout import TokenLayout
+from .frames import frames_per_view
+from .layouts import Features, TokenLayout
+from .pathways import Pathways
+from .recognizers import (
+    backbone_layer,
+    backbone_name,
+    recognizer_under_construction,
+)
 
 
 @MODELS.register_module()
@@ -65,8 +69,8 @@ class DSTSHead(BaseModule):
         ValueError: Options contradict each other or the wrapped head.
     """
 
-    #: Called with the arguments of :meth:`loss`, options as a dict, before
-    #: the features are specialized (UpstreamDownstreamHook).
+    #: Called once in every :meth:`loss` with its arguments, options as a
+    #: dict, before the features are specialized (UpstreamDownstreamHook).
     feature_listener: Callable[..., None] | None = None
 
     def __init__(self,
@@ -87,13 +91,13 @@ class DSTSHead(BaseModule):
         elif not isinstance(channels, int):
             raise ValueError(f'layer={layer!r} of DSTSHead needs channels, '
                              f'an integer, got {channels!r}.')
-        self.dsts = FeatureSpecializer(
-            channels, dsts, pathways, backbone=backbone_name(recognizer))
-        self.num_segments, self.test_num_segments = _checked_segments(
-            self.head, num_segments, test_num_segments)
+        self.dsts = Pathways(channels, dsts, pathways,
+                             backbone=backbone_name(recognizer))
+        self.frames = frames_per_view(self.head, num_segments,
+                                      test_num_segments)
         if (isinstance(recognizer, Recognizer2D)
                 and (layer is not None or not recognizer.with_neck)
-                and self.num_segments is None):
+                and self.frames.train is None):
             raise ValueError(
                 f'{type(self.head).__name__} does not say how many frames a '
                 'view has: set num_segments (and test_num_segments, if the '
@@ -103,7 +107,7 @@ class DSTSHead(BaseModule):
         self._layer_losses: dict[str, Tensor] = {}
         self._num_segs: int | None = None
         if layer is not None:
-            _submodule(recognizer, layer).register_forward_hook(
+            backbone_layer(recognizer, layer).register_forward_hook(
                 self._specialize_layer)
             if isinstance(recognizer, Recognizer2D):
                 # It tells its head how many frames there are, not its layers.
@@ -122,6 +126,11 @@ class DSTSHead(BaseModule):
         """The wrapped head's losses and those of the DSTS module."""
         if self.feature_listener is not None:
             self.feature_listener(feats, data_samples, kwargs)
+        return self.loss_from_features(feats, data_samples, **kwargs)
+
+    def loss_from_features(self, feats: Features, data_samples: SampleList,
+                           **kwargs: Any) -> dict[str, Tensor]:
+        """As :meth:`loss`, without telling the listener."""
         feats, dsts_losses = self._specialize(feats, kwargs)
         losses = self.head.loss(feats, data_samples, **kwargs)
         return {**losses, **dsts_losses}
@@ -185,7 +194,8 @@ class DSTSHead(BaseModule):
             # Done already, on the way here.
             losses, self._layer_losses = self._layer_losses, {}
             return feats, losses
-        return self.dsts(feats, self._frames_per_view(kwargs.get('num_segs')))
+        return self.dsts(feats, self.frames.of(kwargs.get('num_segs'),
+                                               self.training))
 
     def _specialize_layer(self, layer: nn.Module, args: tuple,
                           output: Any) -> Any:
@@ -197,18 +207,12 @@ class DSTSHead(BaseModule):
             return type(output)((features, *rest))
         return self._specialize_output(output)
 
-    def _specialize_output(self, features: Tensor,
+    def _specialize_output(self, output: Tensor,
                            grid: Sequence[int] | None = None) -> Tensor:
-        if features.dim() == 3:
-            clips = self.tokens.to_clips(features, self.layer, grid)
-            clips, self._layer_losses = self.dsts(clips)
-            return self.tokens.from_clips(clips, features)
-        if self.tokens.channels_last:
-            features = features.movedim(-1, 1)
-        features, self._layer_losses = self.dsts(
-            features, self._frames_per_view(self._num_segs))
-        return (features.movedim(1, -1) if self.tokens.channels_last else
-                features)
+        num_frames = self.frames.of(self._num_segs, self.training)
+        clips = self.tokens.to_clips(output, self.layer, grid, num_frames)
+        clips, self._layer_losses = self.dsts(clips)
+        return self.tokens.from_clips(clips, output)
 
     def _count_frames(self, recognizer: nn.Module, args: tuple,
                       kwargs: dict[str, Any]) -> None:
@@ -223,16 +227,11 @@ class DSTSHead(BaseModule):
         It puts ``extract_feat``, which ends before the head, in the place
         of ``forward``, and would count a recognizer without DSTS.
         """
-        if torch.compiler.is_compiling() or recognizer.forward != recognizer.extract_feat:
+        if (torch.compiler.is_compiling()
+                or recognizer.forward != recognizer.extract_feat):
             return output
         feats, options = output
         return self._specialize(feats, options)[0], options
-
-    def _frames_per_view(self, num_segs: int | None) -> int | None:
-        """Frames of one view; ``num_segs`` counts those of all views."""
-        if self.training or num_segs == self.num_segments:
-            return self.num_segments
-        return self.test_num_segments
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor],
                               prefix: str, *args: Any) -> None:
@@ -267,26 +266,6 @@ def _token_layout(options: dict[str, Any]) -> TokenLayout:
     return TokenLayout(**options)
 
 
-def _submodule(recognizer: nn.Module | None, layer: str) -> nn.Module:
-    """The backbone's layer of this name.
-
-    Raises:
-        ValueError: There is none.
-    """
-    if recognizer is None:
-        raise ValueError(f'layer={layer!r} of DSTSHead needs a recognizer '
-                         'around the head.')
-    try:
-        return recognizer.backbone.get_submodule(layer)
-    except AttributeError as error:
-        names = [name for name, _ in recognizer.backbone.named_modules()]
-        close = difflib.get_close_matches(layer, names, n=3, cutoff=0)
-        raise ValueError(
-            f'layer={layer!r} of DSTSHead is no layer of backbone '
-            f'{backbone_name(recognizer)}; it has, among others, '
-            f'{", ".join(close)}.') from error
-
-
 def _checked_channels(
     head: nn.Module, channels: int | Sequence[int] | None
 ) -> int | Sequence[int]:
@@ -309,39 +288,3 @@ def _checked_channels(
         raise ValueError(f'channels={channels} of DSTSHead must sum to '
                          f'in_channels={in_channels} of {name}.')
     return channels
-
-
-def _checked_segments(
-    head: nn.Module, num_segments: int | None,
-    test_num_segments: int | None
-) -> tuple[int | None, int | None]:
-    """Frames of one view in training and in test."""
-    for option, value in (('num_segments', num_segments),
-                          ('test_num_segments', test_num_segments)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f'{option} of DSTSHead must be an integer of 1 '
-                             f'or more, got {value!r}.')
-    known = getattr(head, 'num_segments', None)
-    name = type(head).__name__
-    if known is not None:
-        for option, value in (('num_segments', num_segments),
-                              ('test_num_segments', test_num_segments)):
-            if value not in (None, known):
-                raise ValueError(f'{option}={value} of DSTSHead contradicts '
-                                 f'num_segments={known} of {name}; leave it '
-                                 'out.')
-        if getattr(head, 'temporal_pool', False) and getattr(
-                head, 'is_shift', True):
-            known //= 2
-        return known, known
-    if test_num_segments is None:
-        return num_segments, num_segments
-    if num_segments is None:
-        raise ValueError('test_num_segments of DSTSHead needs num_segments.')
-    if (num_segments != test_num_segments
-            and num_segments % test_num_segments == 0):
-        raise ValueError(
-            f'test_num_segments={test_num_segments} of DSTSHead divides '
-            f'num_segments={num_segments}: several test views could not be '
-            'told from one validation view.')
-    return num_segments, test_num_segments

@@ -8,7 +8,8 @@ from mmaction.utils import OptSampleList
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .pathways import Features, FeatureSpecializer
+from .layouts import Features
+from .pathways import Pathways
 from .recognizers import backbone_name, recognizer_under_construction
 
 
@@ -30,8 +31,9 @@ class DSTSNeck(BaseModule):
         ValueError: Built into Recognizer2D, or a wrong option.
     """
 
-    #: Called with the features, the data samples and no options before the
-    #: features of a loss are specialized (UpstreamDownstreamHook).
+    #: Called once in every forward of a loss with the features, the data
+    #: samples and no options, before the features are specialized
+    #: (UpstreamDownstreamHook).
     feature_listener: Callable[..., None] | None = None
 
     def __init__(self,
@@ -46,8 +48,8 @@ class DSTSNeck(BaseModule):
                 f'DSTSNeck cannot be a neck of {type(recognizer).__name__}, '
                 'which removes the time axis after its neck: use DSTSHead '
                 'around the recognizer\'s own head.')
-        self.dsts = FeatureSpecializer(
-            in_channels, dsts, pathways, backbone=backbone_name(recognizer))
+        self.dsts = Pathways(in_channels, dsts, pathways,
+                             backbone=backbone_name(recognizer))
 
     def forward(
         self,
@@ -57,6 +59,10 @@ class DSTSNeck(BaseModule):
         """Specialized features, and in training the auxiliary losses."""
         if self.feature_listener is not None and data_samples is not None:
             self.feature_listener(x, data_samples, {})
+        return self.specialize(x)
+
+    def specialize(self, x: Features) -> tuple[Features, dict[str, Tensor]]:
+        """As :meth:`forward`, without telling the listener."""
         return self.dsts(x)
 
     def init_weights(self) -> None:

@@ -1,19 +1,18 @@
 """DSTS modules for the feature map, or the pathways, of a backbone."""
 import inspect
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..deploy.fused_module import DeployedDSTSModule
 from ..dsts import DSTSModule
-from .layouts import describe, from_clips, to_clips
+from ..utils.checks import check_flag
+from .layouts import Features, describe, from_clips, to_clips
 
-Features = Union[Tensor, Sequence[Tensor]]
 
-
-class FeatureSpecializer(nn.ModuleList):
+class Pathways(nn.ModuleList):
     """One :class:`DSTSModule` for each specialized pathway.
 
     Args:
@@ -44,9 +43,7 @@ class FeatureSpecializer(nn.ModuleList):
             if name not in allowed:
                 raise ValueError(f'dsts has no option {name!r}; allowed are '
                                  f'{", ".join(allowed)}, deployed.')
-        if not isinstance(deployed, bool):
-            raise ValueError('deployed must be True or False, got '
-                             f'{deployed!r}.')
+        check_flag('deployed', deployed)
         self.is_multi = not isinstance(channels, int)
         widths = list(channels) if self.is_multi else [channels]
         indices = list(range(len(widths)))

@@ -40,16 +40,20 @@ class Comparison(NamedTuple):
 
     @property
     def reference(self) -> str | None:
-        """The plain recognizer with the same budget, or else the other, or
-        else a control.
+        """What is compared with, None if there is nothing.
+
+        The plain recognizer with the same budget, or else the other, or else
+        a control.
         """
         order = (PLAIN if self.warm_start else PLAIN[::-1]) + CONTROLS
         return next((v for v in order if v in self.variants), None)
 
     @property
     def main(self) -> str | None:
-        """The variant that pictures are about: of DSTS, or else the first
-        that is neither plain nor the reference, controls last.
+        """The variant that pictures are about.
+
+        Of DSTS, or else the first that is neither plain nor the reference,
+        controls last.
         """
         others = [v for v in self.variants
                   if v not in (*PLAIN, self.reference)]

@@ -29,9 +29,7 @@ class Lists:
         return {name: path for name, path in paths.items() if path}
 
     def tests_on_validation(self) -> bool:
-        """Whether any validation clip is a test clip, by its path in the
-        lists.
-        """
+        """Whether any validation clip is a test clip, by its path."""
         return self.val is not None and not \
             {*_clips(self.val)}.isdisjoint(_clips(self.test))
 

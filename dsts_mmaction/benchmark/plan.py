@@ -59,10 +59,12 @@ class Job:
 
     @property
     def name(self) -> str:
+        """Its folder in the benchmark's."""
         return os.path.join(self.host, self.variant, f'seed{self.seed}')
 
     @property
     def epochs(self) -> int:
+        """Epochs of its own."""
         return self.config.train_cfg.max_epochs
 
     @property

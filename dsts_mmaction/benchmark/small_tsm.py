@@ -42,6 +42,7 @@ class Block(nn.Module):
             nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Frames (B * T, C, H, W) to the same layout."""
         out = F.relu(self.norm1(self.conv1(shift(x) if self.shifts else x)))
         return F.relu(self.norm2(self.conv2(out)) + self.shortcut(x))
 
@@ -96,6 +97,7 @@ class SmallTSM(nn.Module):
         return self.classifier(pooled), losses
 
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Training loss, a scalar."""
         scores, losses = self(features)
         return F.cross_entropy(scores, labels) + sum(losses)
 
@@ -193,7 +195,8 @@ def train(network: SmallTSM, clips: Clips, indices: list[int], epochs: int,
         kind[name] = parameter
     fitted = [*downstream.values(), *others.values()]
     # As DSTSOptimWrapperConstructor has it.
-    own = [] if network.dsts is None else list(network.dsts.private_parameters())
+    own = ([] if network.dsts is None else
+           list(network.dsts.private_parameters()))
     own_ids = {id(p) for p in own}
     groups = [
         dict(params=[p for p in fitted

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..engine import UpstreamDownstreamHook
 from ..models import DSTSModule
+from ..udl.options import UDLOptions
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def parse_variant(text: str) -> Variant:
     allowed = list(module_defaults())
     # The order is udl itself.
     allowed_udl = [option for option in
-                   inspect.signature(UpstreamDownstreamHook).parameters
+                   inspect.signature(UDLOptions).parameters
                    if option != 'order']
     dsts, udl_options, udl = {}, {}, None
     for option in filter(None, options.split(',')):

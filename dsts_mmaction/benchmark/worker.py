@@ -29,6 +29,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..deploy.fusing import fuse_dsts
 from ..utils.atomic import write_atomically, write_json
 from ..utils.flops import count_flops
 from ..utils.memory import peak_memory
@@ -114,9 +115,7 @@ def _first_weights(run_dir: Path, job: dict[str, Any],
 
 
 def _measured_memory(run_dir: Path) -> int | None:
-    """Peak memory in MB, None where the training ended just before it was
-    written.
-    """
+    """Peak memory in MB, None if training ended before it was written."""
     path = run_dir / 'training.json'
     if not path.is_file():
         return None
@@ -128,12 +127,9 @@ def clip_flops(model: nn.Module, cfg: Config) -> int:
     sample = DATASETS.build(cfg.train_dataloader.dataset)[0]
     if isinstance(sample, list):  # augmented several times: RepeatAugDataset
         sample = sample[0]
-    mode = model.training
-    model.eval()
-    try:
-        return count_flops(lambda: model.test_step(pseudo_collate([sample])))
-    finally:
-        model.train(mode)
+    # What was chosen, and no more: as it would be deployed.
+    deployed = fuse_dsts(model)
+    return count_flops(lambda: deployed.test_step(pseudo_collate([sample])))
 
 
 def training_curve(run_dir: str, first_epoch: int) -> list[dict[str, Any]]:

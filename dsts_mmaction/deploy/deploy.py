@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..adapters.pathways import FeatureSpecializer
+from ..adapters.pathways import Pathways
 from ..adapters.plain_view import dsts_modules
 from ..tailor.inheriting import load_as_base, write_inheriting
 from . import exporting
@@ -128,7 +128,7 @@ def _files(config: str, out: Path, suffixes: list[str],
 
 def _check_modules(model: nn.Module) -> None:
     known = [child for module in model.modules()
-             if isinstance(module, FeatureSpecializer) for child in module]
+             if isinstance(module, Pathways) for child in module]
     if len(list(dsts_modules(model))) > len(known):
         raise ValueError('the recognizer has a DSTSModule outside DSTSHead '
                          'and DSTSNeck, which a config cannot deploy: call '

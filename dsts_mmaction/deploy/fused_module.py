@@ -161,7 +161,7 @@ class DeployedReadout(nn.Module):
 
 
 class DeployedDSTSModule(nn.Module):
-    """What :func:`~.folding.fuse` makes of a :class:`DSTSModule`; called the same way.
+    """What :func:`~.folding.fuse` makes of a DSTSModule; called the same way.
 
     It is for inference: it has no losses and cannot be trained.
 

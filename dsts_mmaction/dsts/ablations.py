@@ -19,7 +19,7 @@ class UngatedNeurons(SpecializedNeurons):
     def __init__(self, channels: int, num_neurons: int,
                  temperature: float) -> None:
         super().__init__(channels, num_neurons, temperature)
-        self.gate_logits = None
+        self.register_parameter('gate_logits', None)
 
     def reset_gates(self) -> None:
         """There are none."""
@@ -73,7 +73,7 @@ class SharedReadout(Readout):
     def __init__(self, mid_channels: int, out_channels: int, cosines: int,
                  num_neurons: int) -> None:
         super().__init__(mid_channels, out_channels, cosines, num_neurons)
-        self.own_weights = None
+        self.register_parameter('own_weights', None)
 
     def project(self, coefficients: Tensor, routing: Tensor) -> Tensor:
         """Coefficients (B, M * K) to (B, C)."""

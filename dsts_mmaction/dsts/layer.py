@@ -32,13 +32,13 @@ class LayerOutput(NamedTuple):
     Attributes:
         features: Shape (B, M, T, H, W).
         scores: Noise-free router scores, shape (B, N).
-        index: Selected neurons, shape (B,), int64.
+        selected: Selected neurons, shape (B,), int64.
         routing: The same as one-hot, shape (B, N), straight-through in
             training.
     """
     features: Tensor
     scores: Tensor
-    index: Tensor
+    selected: Tensor
     routing: Tensor
 
 

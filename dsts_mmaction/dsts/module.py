@@ -169,16 +169,18 @@ class DSTSModule(nn.Module):
         return DSTSOutput(
             features=x + residual.to(x.dtype)[:, :, None, None, None],
             losses=self.router_losses(outputs) if self.training else {},
-            routing=torch.stack([output.index for output in outputs]))
+            routing=torch.stack([output.selected for output in outputs]))
 
     def router_losses(
             self, outputs: Sequence[LayerOutput]) -> dict[str, Tensor]:
         """Weighted auxiliary losses by name, summed over layers."""
-        balance = sum(balance_loss(output.scores, output.index)
-                      for output in outputs)
-        router_z = sum(router_z_loss(output.scores) for output in outputs)
-        return dict(loss_balance=self.balance_loss_weight * balance,
-                    loss_router_z=self.router_z_loss_weight * router_z)
+        balance = [balance_loss(output.scores, output.selected)
+                   for output in outputs]
+        router_z = [router_z_loss(output.scores) for output in outputs]
+        return dict(
+            loss_balance=self.balance_loss_weight * torch.stack(balance).sum(),
+            loss_router_z=(self.router_z_loss_weight
+                           * torch.stack(router_z).sum()))
 
     def sample_noise(
         self,
@@ -196,11 +198,11 @@ class DSTSModule(nn.Module):
         """
         if self.noise_scale == 0:
             return (NO_NOISE, ) * self.num_layers
-        kernels = self.layers[0].neurons.spatial_kernels
+        weight = self.reduce.weight
 
         def sample(*shape: int) -> Tensor:
             return self.noise_scale * sample_gumbel(
-                shape, kernels.device, kernels.dtype, generator)
+                shape, weight.device, weight.dtype, generator)
 
         return tuple(
             LayerNoise(sample(batch_size, self.num_neurons),
@@ -212,8 +214,7 @@ class DSTSModule(nn.Module):
         return self._parameters_of(Role.UPSTREAM)
 
     def downstream_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters decided about: kernels, norms, bottleneck, readout.
-        """
+        """The parameters decided about: kernels, norms and readout."""
         return self._parameters_of(Role.COMMON, Role.PRIVATE, Role.NORM)
 
     def private_parameters(self) -> Iterator[nn.Parameter]:
@@ -224,8 +225,9 @@ class DSTSModule(nn.Module):
         """Initialise every parameter anew; the module is the identity."""
         # Children first: what a parent sets is what stays.
         for module in reversed(list(self.modules())):
-            if module is not self and hasattr(module, 'reset_parameters'):
-                module.reset_parameters()
+            reset = getattr(module, 'reset_parameters', None)
+            if module is not self and reset is not None:
+                reset()
 
     def extra_repr(self) -> str:
         """Of ``print(model)``."""

@@ -97,13 +97,15 @@ class SpecializedNeurons(nn.Module):
             Shape (B, M, T, H, W). The gradient for ``routing`` and the gates
             is exactly that of running all N neurons with both operators.
         """
-        kernels = self.mixed_kernels(routing, index, gate_noise)
+        spatial_kernels, temporal_kernels = (
+            kernels.flatten(0, 1)
+            for kernels in self.mixed_kernels(routing, index, gate_noise))
         batch, channels, *size = z.shape
         # As one convolution with a group for each sample. A loop over samples
         # and unfolding with a batched matrix product were slower.
         z = z.reshape(1, batch * channels, *size)
-        out = sum(operator(z, kernel.flatten(0, 1), batch)
-                  for operator, kernel in zip((spatial, temporal), kernels))
+        out = (spatial(z, spatial_kernels, batch)
+               + temporal(z, temporal_kernels, batch))
         return out.view(batch, channels, *size)
 
     def mixed_kernels(self, routing: Tensor, index: Tensor,

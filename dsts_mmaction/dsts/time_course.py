@@ -55,9 +55,8 @@ def cosine_coefficients(x: Tensor, count: int) -> Tensor:
         Shape (..., K).
     """
     length = x.shape[-1]
-    like = dict(device=x.device, dtype=x.dtype)
-    frames = torch.arange(length, **like) + 0.5
-    order = torch.arange(count, **like)
+    frames = torch.arange(length, device=x.device, dtype=x.dtype) + 0.5
+    order = torch.arange(count, device=x.device, dtype=x.dtype)
     cosines = torch.cos(math.pi / length * frames[:, None] * order)
     # 1 for the average, the root of 2 for others, 0 for those beyond T.
     scale = torch.sqrt(1 + (order > 0).to(x.dtype)) * (order < length)
@@ -76,11 +75,12 @@ def normalize(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     Returns:
         Shape and dtype of ``x``.
     """
+    mean, var = (norm.get_buffer(name)
+                 for name in ('running_mean', 'running_var'))
     if norm.training and len(x) > 1:
         # Statistics of a module cast to half precision are in it as well.
-        return norm(x.to(norm.running_mean.dtype)).to(x.dtype)
-    return F.batch_norm(x, norm.running_mean.to(x.dtype),
-                        norm.running_var.to(x.dtype), eps=norm.eps)
+        return norm(x.to(mean.dtype)).to(x.dtype)
+    return F.batch_norm(x, mean.to(x.dtype), var.to(x.dtype), eps=norm.eps)
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:

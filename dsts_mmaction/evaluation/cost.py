@@ -1,5 +1,6 @@
 """What a specialized recognizer costs: as stored, and as executed."""
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
 from ..adapters.plain_view import trainable_dsts_modules
+from ..deploy.folding import fuse
 from ..dsts import DSTSModule, DSTSOutput
 from ..utils.configs import unfit_input, without_weights
 from ..utils.flops import count_flops
@@ -59,7 +61,7 @@ def specialized_cost(cfg: Config, shape: Sequence[int]) -> Cost:
         plain, clips = _without_modules(model, modules, shape)
     except RuntimeError as error:
         raise ValueError(unfit_input(shape, error)) from error
-    executed = sum(count_flops(lambda: module(clips[module]))
+    executed = sum(_executed_flops(module, clips[module])
                    for module in modules)
     stored = sum(_dense_flops(module, clips[module]) for module in modules)
     parameters = sum(p.numel() for m in modules for p in m.parameters())
@@ -101,6 +103,14 @@ def _to_scores(model: nn.Module, inputs: Tensor) -> None:
         model.cls_head(model.backbone(inputs[:, 0]))
     else:
         model(inputs, mode='tensor', stage='head')
+
+
+def _executed_flops(module: DSTSModule, clips: Tensor) -> int:
+    """Of what is chosen for each sample, which the deployed form runs."""
+    deployed = fuse(module)
+    # One by one: it may run a batch with kernels filled up to one size.
+    return sum(count_flops(partial(deployed, clip))
+               for clip in clips.split(1))
 
 
 def _dense_flops(module: DSTSModule, clips: Tensor) -> int:

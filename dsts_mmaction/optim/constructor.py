@@ -10,10 +10,8 @@ from torch.optim import SGD, Optimizer
 
 from ..adapters.plain_view import dsts_modules, unspecialized
 from ..dsts import DSTSModule
-from .upstream_group import UPSTREAM_GROUP, convert_upstream_group
-
-# What each neuron has beside what all share.
-OWN_GROUP = 'dsts_own_kernels'
+from ..dsts.parameters import Role, parameter_roles
+from .groups import GROUPS, convert_upstream_group
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -32,13 +30,12 @@ class DSTSOptimWrapperConstructor:
     classifier, and never trains a bare parameter). The DSTS parameters then
     join as groups of their own, marked by ``name``:
 
-    - ``dsts_kernels``: the bottleneck, and of the neurons' kernels and the
-      readout what all neurons share, base learning rate and weight decay;
-    - ``dsts_own_kernels``: what each of N neurons has beside that, weight
-      decay, and the base learning rate with SGD, 1/N of it with others. Of
-      N neurons one sees 1/N of the samples; SGD's steps are that much
-      shorter by themselves, while those of Adam and its kin are as long as
-      of what sees all samples;
+    - ``dsts_kernels``: the bottleneck, and the shared part of kernels and
+      readout, base learning rate and weight decay;
+    - ``dsts_own_kernels``: the parameters private to each of N neurons,
+      weight decay, and the base learning rate with SGD, 1/N of it with
+      others. A neuron sees 1/N of the samples; SGD's steps are that much
+      shorter by themselves, those of Adam and its kin are not;
     - ``dsts_norms``: norm layers, no weight decay;
     - ``dsts_upstream``: synapses and gate logits, no weight decay.
       UpstreamDownstreamHook, which trains them itself, empties the group
@@ -107,24 +104,18 @@ class DSTSOptimWrapperConstructor:
                      optimizer: Optimizer) -> list[dict[str, Any]]:
         groups: dict[tuple[str, float], list[nn.Parameter]] = defaultdict(list)
         for module in dsts_modules(model):
-            own = {id(p) for p in module.private_parameters()}
-            own_lr_mult = self._own_lr_mult(module, optimizer)
-            for parameter in module.downstream_parameters():
-                key = ('dsts_norms' if parameter.dim() == 1 else
-                       'dsts_kernels', 1.0)
-                if id(parameter) in own:
-                    key = OWN_GROUP, own_lr_mult
-                groups[key].append(parameter)
-            groups[UPSTREAM_GROUP, 1.0].extend(module.upstream_parameters())
-        named = [
-            self._group(name, [p for p in params if p.requires_grad],
-                        optimizer.defaults, lr_mult)
-            for (name, lr_mult), params in sorted(groups.items())
-            if any(p.requires_grad for p in params)
-        ]
-        return named
+            roles = parameter_roles(module)
+            for name, parameter in module.named_parameters():
+                if parameter.requires_grad:
+                    role = roles[name]
+                    lr_mult = (self._private_lr_mult(module, optimizer)
+                               if role is Role.PRIVATE else 1.0)
+                    groups[GROUPS[role], lr_mult].append(parameter)
+        return [self._group(name, params, optimizer.defaults, lr_mult)
+                for (name, lr_mult), params in sorted(groups.items())]
 
-    def _own_lr_mult(self, module: DSTSModule, optimizer: Optimizer) -> float:
+    def _private_lr_mult(self, module: DSTSModule,
+                         optimizer: Optimizer) -> float:
         if self.own_lr_mult is not None:
             return self.own_lr_mult
         return 1 if isinstance(optimizer, SGD) else 1 / module.num_neurons
@@ -136,11 +127,9 @@ class DSTSOptimWrapperConstructor:
         # then decays by 0.01.
         if defaults.get('lr') is not None:
             group['lr'] = defaults['lr'] * self.lr_mult * lr_mult
-            # What schedulers and --auto-scale-lr start from.
             group['configured_lr'] = group['lr']
         if defaults.get('weight_decay') is not None:
-            decays = name in ('dsts_kernels', OWN_GROUP)
+            decays = name in (GROUPS[Role.COMMON], GROUPS[Role.PRIVATE])
             group['weight_decay'] = (
                 defaults['weight_decay'] * self.decay_mult if decays else 0.0)
         return group
-

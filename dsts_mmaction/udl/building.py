@@ -13,6 +13,8 @@ def build(option: str, builder: Callable[..., T], config: Any,
         option: Name of the option of UpstreamDownstreamHook.
         builder: Called with the config and the further arguments.
         config: The option's value.
+        *args: Further arguments of the builder.
+        **kwargs: Likewise.
 
     Raises:
         ValueError: It cannot be built; says of which option and why.

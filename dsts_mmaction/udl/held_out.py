@@ -1,5 +1,6 @@
 """Held-out samples from a dataloader of their own."""
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.runner import Runner
@@ -27,7 +28,7 @@ class HeldOutLoader:
                 f'{len(self.loader.dataset)} samples.')
         self.epoch = 0
         self.position = 0
-        self._iterator = None
+        self._iterator: Iterator[Any] | None = None
 
     def next(self, seed: int) -> Any:
         """The next batch; leaves no trace on this process's random streams.
@@ -40,21 +41,23 @@ class HeldOutLoader:
             self.epoch += 1
             self.position = 0
             self._iterator = None
-        if self._iterator is None:
+        iterator = self._iterator
+        if iterator is None:
             with random_streams(seed):
-                self._start_epoch()
+                iterator = self._iterator = self._start_epoch()
                 for _ in range(self.position):  # resumed inside an epoch
-                    next(self._iterator)
+                    next(iterator)
         self.position += 1
         with random_streams(seed):
-            return next(self._iterator)
+            return next(iterator)
 
-    def _start_epoch(self) -> None:
+    def _start_epoch(self) -> Iterator[Any]:
+        sampler: Any
         for sampler in (self.loader.sampler,
                         getattr(self.loader.batch_sampler, 'sampler', None)):
             if hasattr(sampler, 'set_epoch'):
                 sampler.set_epoch(self.epoch)
-        self._iterator = iter(self.loader)
+        return iter(self.loader)
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands."""

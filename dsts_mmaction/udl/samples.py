@@ -1,10 +1,11 @@
 """The samples that Upstream-Downstream Learning divides between its steps."""
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..adapters.pathways import Features
+from ..adapters.layouts import Features, map_features
 
 
 class Samples(NamedTuple):
@@ -22,12 +23,8 @@ class Samples(NamedTuple):
 
     def detach(self) -> 'Samples':
         """The same samples, with features that are constants."""
-        features = self.features
-        if isinstance(features, Tensor):
-            features = features.detach()
-        else:
-            features = type(features)(each.detach() for each in features)
-        return self._replace(features=features)
+        return self._replace(features=map_features(Tensor.detach,
+                                                   self.features))
 
     def split(self, count: int) -> tuple['Samples', 'Samples']:
         """The first ``count`` samples and the others.
@@ -39,14 +36,10 @@ class Samples(NamedTuple):
         return (self._part(slice(0, count)), self._part(slice(count, total)))
 
     def _part(self, part: slice) -> 'Samples':
-        features = self.features
-        if isinstance(features, Tensor):
-            features = self._rows(features, part)
-        else:
-            features = type(features)(
-                self._rows(each, part) for each in features)
         return self._replace(
-            features=features, data_samples=self.data_samples[part])
+            features=map_features(partial(self._rows, part=part),
+                                  self.features),
+            data_samples=self.data_samples[part])
 
     def _rows(self, features: Tensor, part: slice) -> Tensor:
         total = len(self.data_samples)

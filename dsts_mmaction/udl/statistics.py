@@ -1,12 +1,13 @@
 """How evenly a layer's neurons are used, and what they have become."""
 from collections import deque
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ..adapters.pathways import FeatureSpecializer
+from ..adapters.pathways import Pathways
 from ..adapters.plain_view import dsts_modules
-from ..dsts import DSTSModule
+from ..dsts import DSTSLayer, DSTSModule
 
 # A neuron that got its even share would be missing from a window by chance
 # about once in e**20 times.
@@ -67,8 +68,9 @@ class RoutingStatistics:
             scalars[f'dsts_largest_share{name}'] = shares[i].max().item()
             scalars[f'dsts_dead_neurons{name}'] = (shares[i] == 0).sum().item()
             if self.module.gates:
-                spatial = layer.neurons.spatial_channels().double().mean()
-                scalars[f'dsts_spatial_share{name}'] = spatial.item()
+                is_spatial = cast(DSTSLayer, layer).neurons.spatial_channels()
+                scalars[f'dsts_spatial_share{name}'] = (
+                    is_spatial.double().mean().item())
         return scalars
 
     def collapsed(self) -> list[str]:
@@ -100,12 +102,12 @@ class RoutingStatistics:
 
 
 def routing_statistics(
-        model: nn.Module) -> dict[DSTSModule, RoutingStatistics]:
+        model: nn.Module) -> dict[nn.Module, RoutingStatistics]:
     """Statistics of every DSTS module, named as its losses are."""
-    suffixes: dict[DSTSModule, str] = {}
-    for specializer in model.modules():
-        if isinstance(specializer, FeatureSpecializer):
-            suffixes.update(zip(specializer, specializer.suffixes()))
+    suffixes: dict[nn.Module, str] = {}
+    for pathways in model.modules():
+        if isinstance(pathways, Pathways):
+            suffixes.update(zip(pathways, pathways.suffixes()))
     others = [m for m in dsts_modules(model) if m not in suffixes]
     for number, module in enumerate(others):
         suffixes[module] = f'_module{number}' if len(others) > 1 else ''

@@ -10,12 +10,26 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..adapters.plain_view import dsts_modules
-from ..dsts.hyper_gradient import HyperGradient, hyper_gradient
+from ..dsts.hyper_gradient import hyper_gradient
 from .building import build
+from .options import UDLOptions
 from .samples import Samples
 from .tails import Tail
 
-Routing = dict[nn.Module, list[Tensor]]
+
+class Evaluation(NamedTuple):
+    """What a simulated step and the held-out samples after it give.
+
+    Attributes:
+        gradient: The hyper-gradient, of all upstream parameters one after
+            the other, flat.
+        loss: On the held-out samples after the simulated step, a scalar.
+        routing: Selected neurons of either step, (num_layers, B), by DSTS
+            module.
+    """
+    gradient: Tensor
+    loss: Tensor
+    routing: dict[nn.Module, list[Tensor]]
 
 
 class UpstreamStep(NamedTuple):
@@ -37,23 +51,20 @@ class UpstreamLearner:
     Args:
         recognizer: The recognizer, not wrapped.
         tail: What runs from its DSTS modules on.
-        optimizer: Config of the upstream parameters' optimizer.
-        order: Order of the hyper-gradient, 1 or 2.
-        clip_grad: Options of clipping, see UpstreamDownstreamHook.
-        simulate_classifier: Whether the simulated step moves the classifier.
+        options: Of the hook.
+
+    Attributes:
+        upstream: Upstream parameters that train, by their names in the tail.
+        downstream: The parameters that a simulated step moves, likewise.
+        others: All other parameters of the tail.
+        optimizer: Of the upstream parameters.
     """
 
-    def __init__(self,
-                 recognizer: nn.Module,
-                 tail: Tail,
-                 optimizer: dict[str, Any],
-                 order: int = 2,
-                 clip_grad: dict[str, Any] | None = None,
-                 simulate_classifier: bool = False) -> None:
-        self.recognizer = recognizer
+    def __init__(self, recognizer: nn.Module, tail: Tail,
+                 options: UDLOptions) -> None:
+        self.recognizer: Any = recognizer
         self.tail = tail
-        self.order = order
-        self.clip_grad = clip_grad
+        self.options = options
         self.modules = list(dsts_modules(recognizer))
         self.upstream: dict[str, Tensor] = {}
         self.downstream: dict[str, Tensor] = {}
@@ -62,7 +73,7 @@ class UpstreamLearner:
                     for p in m.upstream_parameters()}
         downstream = {id(p) for m in self.modules
                       for p in m.downstream_parameters()}
-        if simulate_classifier:
+        if options.simulate_classifier:
             downstream |= {id(p) for p in tail.classifier().parameters()}
         for name, parameter in tail.named_parameters():
             kind = self.others
@@ -71,13 +82,12 @@ class UpstreamLearner:
             elif parameter.requires_grad and id(parameter) in downstream:
                 kind = self.downstream
             kind[name] = parameter
-        self.optimizer = self._build_optimizer(optimizer)
+        self.optimizer = self._build_optimizer(options.optimizer)
         self._sum: Tensor | None = None
         self._count = 0
 
     def accumulate(self, simulated_on: Samples, held_out: Samples,
-                   inner_lr: float, loss_scale: float,
-                   routing: Routing) -> Tensor:
+                   inner_lr: float, loss_scale: float) -> Evaluation:
         """Compute a hyper-gradient and keep it for :meth:`step`.
 
         Args:
@@ -85,11 +95,8 @@ class UpstreamLearner:
             held_out: Samples of the upstream step.
             inner_lr: Learning rate of the simulated step.
             loss_scale: See :func:`hyper_gradient`.
-            routing: Gets the routing of either step, by DSTS module.
-
-        Returns:
-            The loss on the held-out samples after the simulated step.
         """
+        routing: dict[nn.Module, list[Tensor]] = {}
 
         def record(module: nn.Module, args: tuple, output: Any) -> None:
             routing.setdefault(module, []).append(output.routing)
@@ -97,13 +104,13 @@ class UpstreamLearner:
         with ExitStack() as handles:
             for module in self.modules:
                 handles.enter_context(module.register_forward_hook(record))
-            result: HyperGradient = hyper_gradient(
-                self._loss, self.upstream, self.downstream, simulated_on,
-                held_out, inner_lr, self.order, loss_scale)
+            result = hyper_gradient(
+                self.loss, self.upstream, self.downstream, simulated_on,
+                held_out, inner_lr, self.options.order, loss_scale)
         gradient = torch.cat([g.reshape(-1) for g in result.gradients])
         self._sum = gradient if self._sum is None else self._sum + gradient
         self._count += 1
-        return result.loss
+        return Evaluation(gradient, result.loss, routing)
 
     def step(self) -> UpstreamStep:
         """Step the upstream parameters on the mean of what was accumulated.
@@ -124,9 +131,8 @@ class UpstreamLearner:
         norm = gradient.norm().item()
         if not math.isfinite(norm):
             return UpstreamStep(norm, 'non_finite')
-        parts = gradient.split([p.numel() for p in parameters])
-        for parameter, part in zip(parameters, parts):
-            parameter.grad = part.view_as(parameter)
+        for parameter, part in zip(parameters, self.split(gradient)):
+            parameter.grad = part
         self._clip(parameters)
         self.optimizer.step()
         self.forget_gradients()
@@ -134,13 +140,25 @@ class UpstreamLearner:
         torch.clear_autocast_cache()
         return UpstreamStep(norm, None)
 
+    def split(self, gradient: Tensor) -> list[Tensor]:
+        """A flat hyper-gradient by upstream parameter."""
+        parameters = list(self.upstream.values())
+        parts = gradient.split([p.numel() for p in parameters])
+        return [part.view_as(p) for part, p in zip(parts, parameters)]
+
     def forget_gradients(self) -> None:
         """Drop what a backward left in the upstream parameters' ``grad``."""
         for parameter in self.upstream.values():
             parameter.grad = None
 
-    def _loss(self, parameters: dict[str, Tensor],
-              samples: Samples) -> Tensor:
+    def loss(self, parameters: dict[str, Tensor],
+             samples: Samples) -> Tensor:
+        """Training loss on samples, a scalar; leaves no trace on the model.
+
+        Args:
+            parameters: Instead of the upstream and downstream ones, by name.
+            samples: What the tail takes.
+        """
         others = {name: p.detach() for name, p in self.others.items()}
         buffers = {name: b.clone() for name, b in self.tail.named_buffers()}
         losses = functional_call(self.tail, (others, parameters, buffers),
@@ -156,9 +174,9 @@ class UpstreamLearner:
                      dict(config, params=[group]))
 
     def _clip(self, parameters: list[Tensor]) -> None:
-        if self.clip_grad is None:
+        options = dict(self.options.clip_grad or {})
+        if not options:
             return
-        options = dict(self.clip_grad)
         if options.pop('type', 'norm') == 'value':
             torch.nn.utils.clip_grad_value_(parameters, **options)
         else:

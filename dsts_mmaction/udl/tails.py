@@ -5,18 +5,18 @@ its features are computed once, and what comes after it, the tail, runs again
 on parts of them. The one place that knows where features can be taken.
 """
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
 import torch
-from mmaction.models.recognizers import RecognizerOmni
 from mmengine.model import merge_dict
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..adapters import DSTSHead, DSTSNeck
+from ..adapters.omni import loss_arguments
 from ..adapters.plain_view import dsts_modules
 from .samples import Samples
 
@@ -26,8 +26,8 @@ Losses = dict[str, Tensor]
 class Tail(nn.Module, ABC):
     """Losses as a function of samples whose features are known."""
 
-    #: Whether the features can be taken from the ordinary training step, by
-    #: ``listen`` and ``stop_listening``.
+    #: Whether the features can be taken from the ordinary training step
+    #: (:class:`AdapterTail`).
     shares = True
 
     @abstractmethod
@@ -51,45 +51,36 @@ class Tail(nn.Module, ABC):
         """
 
 
-class _Reached(Exception):
-    """Ends a forward when the features are there."""
-
-
-class _AdapterTail(Tail):
+class AdapterTail(Tail):
     """The tail from an adapter (DSTSHead, DSTSNeck) on."""
 
-    adapter: nn.Module
+    adapter: Any
 
-    def listen(self, listener: Callable[[Samples], None]) -> None:
-        """Call the listener whenever features reach the DSTS module."""
+    @contextmanager
+    def listening(self, listener: Callable[[Samples], None]
+                  ) -> Iterator[None]:
+        """Call the listener, and no other, for features at the adapter."""
+        before = self.adapter.feature_listener
         self.adapter.feature_listener = (
             lambda *reached: listener(Samples(*reached)))
-
-    def stop_listening(self) -> None:
-        """Undo :meth:`listen`."""
-        self.adapter.feature_listener = None
-
-    def capture(self, recognizer: nn.Module, data: dict[str, Any]) -> Samples:
-        reached = []
-
-        def listener(samples: Samples) -> None:
-            reached.append(samples)
-            raise _Reached
-
-        before = self.adapter.feature_listener
-        self.listen(listener)
         try:
-            _forward(recognizer, data)
-        except _Reached:
-            return reached[0]
+            yield
         finally:
             self.adapter.feature_listener = before
-        raise RuntimeError(
-            f'{type(recognizer).__name__} computed its losses without '
-            f'{type(self.adapter).__name__}.')
+
+    def capture(self, recognizer: nn.Module, data: dict[str, Any]) -> Samples:
+        """See :class:`Tail`."""
+        reached: list[Samples] = []
+        with self.listening(reached.append):
+            _forward(recognizer, data)
+        if not reached:
+            raise RuntimeError(
+                f'{type(recognizer).__name__} computed its losses without '
+                f'{type(self.adapter).__name__}.')
+        return reached[0]  # of the first source, if there are several
 
 
-class HeadTail(_AdapterTail):
+class HeadTail(AdapterTail):
     """From a :class:`DSTSHead` on."""
 
     def __init__(self, head: DSTSHead) -> None:
@@ -97,29 +88,32 @@ class HeadTail(_AdapterTail):
         self.adapter = head
 
     def forward(self, samples: Samples) -> Losses:
-        return self.adapter.loss(samples.features, samples.data_samples,
-                                 **samples.options)
+        """See :class:`Tail`."""
+        return self.adapter.loss_from_features(
+            samples.features, samples.data_samples, **samples.options)
 
     def classifier(self) -> nn.Module:
+        """See :class:`Tail`."""
         return self.adapter.head
 
 
-class NeckTail(_AdapterTail):
+class NeckTail(AdapterTail):
     """From a :class:`DSTSNeck` on, as Recognizer3D goes on."""
 
-    def __init__(self, neck: DSTSNeck, head: nn.Module) -> None:
+    def __init__(self, neck: DSTSNeck, head: Any) -> None:
         super().__init__()
         self.adapter = neck
-        self.head = head
+        self.head: Any = head
 
     def forward(self, samples: Samples) -> Losses:
-        features, losses = self.adapter(
-            samples.features, data_samples=samples.data_samples)
+        """See :class:`Tail`."""
+        features, losses = self.adapter.specialize(samples.features)
         return merge_dict(
             self.head.loss(
                 features, samples.data_samples, loss_aux=losses), losses)
 
     def classifier(self) -> nn.Module:
+        """See :class:`Tail`."""
         return getattr(self.head, 'head', self.head)
 
 
@@ -136,9 +130,10 @@ class RecognizerTail(Tail):
 
     def __init__(self, recognizer: nn.Module) -> None:
         super().__init__()
-        self.recognizer = recognizer
+        self.recognizer: Any = recognizer
 
     def forward(self, samples: Samples) -> Losses:
+        """See :class:`Tail`."""
         inputs, *known = samples.features
 
         def replace(features: Tensor, module: nn.Module,
@@ -156,10 +151,12 @@ class RecognizerTail(Tail):
             return self.recognizer(inputs, samples.data_samples, mode='loss')
 
     def classifier(self) -> nn.Module:
+        """See :class:`Tail`."""
         head = self.recognizer.cls_head
         return head.head if isinstance(head, DSTSHead) else head
 
     def capture(self, recognizer: nn.Module, data: dict[str, Any]) -> Samples:
+        """See :class:`Tail`."""
         reached: dict[nn.Module, Tensor] = {}
 
         def keep(module: nn.Module, args: tuple) -> None:
@@ -176,13 +173,10 @@ class RecognizerTail(Tail):
 
 def _forward(recognizer: nn.Module, data: dict[str, Any]) -> None:
     buffers = {n: b.clone() for n, b in recognizer.named_buffers()}
-    args: tuple = ()
-    if isinstance(recognizer, RecognizerOmni):
-        args, data = (data, ), {}  # it takes the batch of each source whole
     try:
         with torch.no_grad():
-            functional_call(recognizer, buffers, args,
-                            dict(data, mode='loss'))
+            functional_call(recognizer, buffers,
+                            *loss_arguments(recognizer, data))
     finally:
         # Before torch 2.10 or so, an autocast around this keeps casts that
         # were made without a graph: the simulated gradient of a classifier

@@ -1,4 +1,4 @@
-"""MMAction2's annotation lists: a clip a line, path first, label last."""
+"""MMAction2's annotation lists: one clip a line, path first, label last."""
 
 
 def read_list(path: str) -> list[str]:

@@ -1,4 +1,5 @@
 """Compare the peak memory of two things, each in processes of its own."""
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -75,10 +76,8 @@ def memory_growth(call: Callable[[], object]) -> int:
 
 def _reset_peak() -> None:
     """Make the peak of the resident memory what is resident now."""
-    try:
+    with contextlib.suppress(OSError):
         (PROCESS / 'clear_refs').write_text('5')
-    except OSError:
-        pass
 
 
 def peak_memory() -> int:

@@ -20,6 +20,7 @@ from dsts_mmaction.adapters.plain_view import dsts_modules
 from dsts_mmaction.tailor.placement import placement
 from dsts_mmaction.tailor.requirements import missing_package
 from dsts_mmaction.tailor.specialize import specialize_config
+from dsts_mmaction.udl.options import UDLOptions
 from dsts_mmaction.udl.samples import half
 from dsts_mmaction.udl.steps import UpstreamLearner
 from dsts_mmaction.udl.tails import make_tail
@@ -173,9 +174,10 @@ def check_upstream_step(cfg, model, size, frames):
     data = dict(inputs=inputs(cfg, size, frames, 4), data_samples=samples(4))
     tail = make_tail(model)
     assert tail.shares == (model.cls_head.layer is None)
-    learner = UpstreamLearner(model, tail, dict(type='SGD', lr=0.1))
+    learner = UpstreamLearner(model, tail, UDLOptions(
+        optimizer=dict(type='SGD', lr=0.1)))
     captured = tail.capture(model, data).detach()
-    learner.accumulate(*captured.split(half(4)), 0.3, 1.0, {})
+    learner.accumulate(*captured.split(half(4)), 0.3, 1.0)
     step = learner.step()
     assert step.skipped is None and step.grad_norm > 0
     upstream = {id(p) for m in dsts_modules(model)

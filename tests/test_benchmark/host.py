@@ -61,7 +61,10 @@ def write_host(path, workers=0):
     return str(path)
 
 
-def write_clips(root, counts=dict(train=8, val=5, test=6)):
+COUNTS = dict(train=8, val=5, test=6)
+
+
+def write_clips(root, counts=COUNTS):
     """Clips of noise of four subjects, and their lists."""
     (root / 'videos').mkdir(parents=True)
     random = np.random.default_rng()

@@ -196,7 +196,7 @@ def test_another_evaluator_is_another_demo(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('name', demo.CONFIGS.values())
 def test_configs_test_with_predictions(name):
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     cfg = Config.fromfile(root / demo.CONFIG_DIR / name)
     cfg.merge_from_dict({'test_evaluator.out_file': 'predictions.json'})
     assert METRICS.build(cfg.test_evaluator).out_file == 'predictions.json'

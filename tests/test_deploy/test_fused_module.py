@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsts_mmaction.adapters.pathways import FeatureSpecializer
+from dsts_mmaction.adapters.pathways import Pathways
 from dsts_mmaction.deploy import dispatch
 from dsts_mmaction.deploy.folding import fuse
 from dsts_mmaction.deploy.fused_module import DeployedDSTSModule
@@ -134,11 +134,11 @@ def test_other_dtypes_and_autocast(batched, dtype):
 def test_it_is_for_inference_and_says_so():
     options = dict(num_neurons=2, num_layers=1, mid_channels=4)
     x = torch.randn(2, 6, 2, 3, 3)
-    empty = FeatureSpecializer(6, dict(options, deployed=True)).eval()
+    empty = Pathways(6, dict(options, deployed=True)).eval()
     assert isinstance(empty[0], DeployedDSTSModule)
     with pytest.raises(ValueError, match='before its checkpoint'):
         empty(x)
-    filled = FeatureSpecializer(6, dict(options, deployed=True))
+    filled = Pathways(6, dict(options, deployed=True))
     filled[0].load_state_dict(fuse(make(6, **options)).state_dict())
     with pytest.raises(ValueError, match='cannot be trained'):
         filled.train()(x)
@@ -147,9 +147,9 @@ def test_it_is_for_inference_and_says_so():
         filled[0](x[:, :5])
     with pytest.raises(ValueError, match="deployed must be True or False, "
                                          "got 'yes'"):
-        FeatureSpecializer(6, dict(options, deployed='yes'))
+        Pathways(6, dict(options, deployed='yes'))
     with pytest.raises(ValueError, match='mid_channels must be'):
-        FeatureSpecializer(6, dict(mid_channels=0, deployed=True))
+        Pathways(6, dict(mid_channels=0, deployed=True))
 
 
 def test_a_state_dict_of_other_options_does_not_load():

@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import init_default_scope
 
+from dsts_mmaction.adapters.layouts import TokenLayout
 from dsts_mmaction.adapters.plain_view import dsts_modules
-from dsts_mmaction.adapters.token_layout import TokenLayout
 from dsts_mmaction.tailor.placement import placement
 from dsts_mmaction.tailor.specialize import specialize_config
 from dsts_mmaction.udl.tails import RecognizerTail, make_tail

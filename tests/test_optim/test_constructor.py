@@ -10,7 +10,7 @@ from mmengine.optim import (
 
 from dsts_mmaction.adapters.plain_view import dsts_modules
 from dsts_mmaction.models import DSTSModule
-from dsts_mmaction.optim.upstream_group import convert_upstream_group
+from dsts_mmaction.optim.groups import convert_upstream_group
 from tests.builders import build, slowonly, specialize, tsm
 from tests.test_dsts.test_layer import videomae
 

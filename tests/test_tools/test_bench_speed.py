@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dsts_mmaction.adapters.plain_view import dsts_modules
-from dsts_mmaction.optim.upstream_group import upstream_group
+from dsts_mmaction.optim.groups import upstream_group
 from tools import bench_speed
 from tools.bench_iterations import VARIANTS, Training
 from tools.bench_speed import R18
@@ -95,6 +95,8 @@ def test_iterations_train_what_they_say(variant):
         assert all(p.grad is None for p in upstream)
     hooks = {type(hook).__name__: hook for hook in runner.hooks}
     hook = hooks.get('UpstreamDownstreamHook')
-    assert getattr(hook, 'order', None) == dict(udl1=1, udl2=2).get(variant)
+    options = getattr(hook, 'options', None)
+    assert getattr(options, 'order', None) == dict(udl1=1, udl2=2).get(
+        variant)
     logged = 'train/upstream_loss' in runner.message_hub.log_scalars
     assert logged == (hook is not None)

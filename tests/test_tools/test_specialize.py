@@ -49,7 +49,7 @@ def test_the_written_config_trains_on_own_data(data, tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert (tmp_path / 'work' / 'epoch_1.pth').exists()
 
-    again = run('tiny.py', cwd=tmp_path, *['--udl', 2])
+    again = run('tiny.py', '--udl', 2, cwd=tmp_path)
     assert again.returncode == 1
     assert again.stderr.startswith('error: dsts-udl-tiny.py exists')
     forced = run('tiny.py', '--udl', 2, '--force', cwd=tmp_path)

@@ -78,7 +78,7 @@ def test_upstream_step_leaves_no_trace(name, held_out, order, tmp_path):
         optim=dict(accumulative_counts=2))
     hook = hook_of(runner)
     names = upstream_names(runner.model)
-    learn, seen = hook._learn, []
+    befores, seen = [], []
 
     def look():
         wrapper = runner.optim_wrapper
@@ -89,12 +89,9 @@ def test_upstream_step_leaves_no_trace(name, held_out, order, tmp_path):
                 random.getstate(), wrapper._inner_count,
                 copy.deepcopy(wrapper.optimizer.state_dict()))
 
-    def watched(samples):
-        before = look()
-        learn(samples)
-        seen.append((before, look()))
-
-    hook._learn = watched
+    hook.before_steps.append(lambda samples: befores.append(look()))
+    hook.after_steps.append(
+        lambda result: seen.append((befores[-1], look())))
     runner.train()
     assert len(seen) == 2
     for i, (before, after) in enumerate(seen):
@@ -151,7 +148,7 @@ def test_every_parameter_is_in_exactly_one_optimizer(tmp_path):
     dict(type='AdamW', lr=1e-3, weight_decay=0.1)
 ], ids=['SGD', 'AdamW'])
 def test_upstream_moves_in_step_2_only_and_downstream_in_step_3(
-        optimizer, tmp_path, monkeypatch):
+        optimizer, tmp_path):
     """Under momentum, weight decay and clipping of both sides."""
     runner = make_runner(
         tmp_path, optimizer=optimizer, count=24,
@@ -160,27 +157,28 @@ def test_upstream_moves_in_step_2_only_and_downstream_in_step_3(
         optim=dict(clip_grad=dict(max_norm=1.0)))
     names = upstream_names(runner.model)
     hook, moved = hook_of(runner), []
+    before = []
 
-    def watch(owner, name, label):
-        method = getattr(owner, name)
+    def note(label):
+        after = state(runner)
+        moved.append((runner.iter, label, {
+            n for n, _ in runner.model.named_parameters()
+            if not torch.equal(before[-1][n], after[n])}))
 
-        def watched(*args, **kwargs):
-            before = state(runner)
-            result = method(*args, **kwargs)
-            after = state(runner)
-            moved.append((runner.iter, label, {
-                n for n, _ in runner.model.named_parameters()
-                if not torch.equal(before[n], after[n])}))
-            return result
-
-        monkeypatch.setattr(owner, name, watched)
-
+    hook.before_steps.append(lambda samples: before.append(state(runner)))
+    hook.after_steps.append(lambda result: note('upstream'))
     before_train = hook.before_train
 
     def install(runner):
         before_train(runner)
-        watch(hook, '_learn', 'upstream')
-        watch(runner.optim_wrapper, 'update_params', 'downstream')
+        update = runner.optim_wrapper.update_params
+
+        def watched(*args, **kwargs):
+            before.append(state(runner))
+            update(*args, **kwargs)
+            note('downstream')
+
+        runner.optim_wrapper.update_params = watched
 
     hook.before_train = install
     runner.train()
@@ -198,28 +196,12 @@ def test_upstream_moves_in_step_2_only_and_downstream_in_step_3(
 def test_accumulation_averages_the_hyper_gradients(tmp_path):
     runner = make_runner(tmp_path, count=16,
                          optim=dict(accumulative_counts=2))
-    hook, gradients, steps = hook_of(runner), [], []
-    before_train = hook.before_train
-
-    def install(runner):
-        before_train(runner)
-        learner = hook.learner
-        accumulate, step = learner.accumulate, learner.step
-
-        def watched(*args):
-            before = 0 if learner._sum is None else learner._sum.clone()
-            result = accumulate(*args)
-            gradients.append(learner._sum - before)
-            return result
-
-        def watched_step():
-            steps.append((runner.iter, step()))
-            return steps[-1][1]
-
-        learner.accumulate, learner.step = watched, watched_step
-
-    hook.before_train = install
+    results = []
+    hook_of(runner).after_steps.append(results.append)
     runner.train()
+    gradients = [result.evaluation.gradient for result in results]
+    steps = [(i, result.step) for i, result in enumerate(results)
+             if result.step]
     assert [i for i, _ in steps] == [1, 3]
     for (_, step), pair in zip(steps, (gradients[:2], gradients[2:])):
         mean = (pair[0] + pair[1]) / 2
@@ -267,20 +249,9 @@ def test_inner_learning_rate(inner_lr, main, expected, tmp_path):
         optimizer=dict(type='SGD', lr=main),
         param_scheduler=dict(type='LinearLR', start_factor=0.5, end=2,
                              by_epoch=False, begin=0))
-    hook, used = hook_of(runner), []
-    before_train = hook.before_train
-
-    def install(runner):
-        before_train(runner)
-        accumulate = hook.learner.accumulate
-
-        def watched(tr, val, inner_lr, *args):
-            used.append(inner_lr)
-            return accumulate(tr, val, inner_lr, *args)
-
-        hook.learner.accumulate = watched
-
-    hook.before_train = install
+    used = []
+    hook_of(runner).after_steps.append(
+        lambda result: used.append(result.inner_lr))
     runner.train()
     assert used == pytest.approx(expected)
 
@@ -327,22 +298,12 @@ def test_clipping(clip, bound, tmp_path):
 
 def parts_seen(runner):
     """Labels of the samples of either step, in every iteration."""
-    hook, seen = hook_of(runner), []
-    before_train = hook.before_train
-
-    def install(runner):
-        before_train(runner)
-        accumulate = hook.learner.accumulate
-
-        def watched(*args):
-            seen.append([[s.gt_label.tolist() for s in part.data_samples]
-                         for part in args[:2]])
-            return accumulate(*args)
-
-        hook.learner.accumulate = watched
-
-    hook.before_train = install
+    seen = []
+    hook_of(runner).after_steps.append(lambda result: seen.append(
+        [[s.gt_label.tolist() for s in part.data_samples]
+         for part in result.parts] if result.evaluation else None))
     runner.train()
+    seen = [labels for labels in seen if labels is not None]
     return seen
 
 
@@ -363,7 +324,7 @@ def test_a_last_batch_of_one_sample_is_skipped_and_counted(
     assert logged(runner, 'upstream_skipped') == [0, 0, 1, 1, 1, 2]
     assert all(not torch.equal(a, b)
                for a, b in zip(before, upstream(runner)))
-    assert hook_of(runner).skipped == dict(non_finite=0, too_few_samples=2)
+    assert hook_of(runner).log.skipped == dict(non_finite=0, too_few_samples=2)
     out = capsys.readouterr().out
     assert out.count('an upstream step was skipped (too few samples)') == 1
 
@@ -428,26 +389,20 @@ def test_a_non_finite_hyper_gradient_is_skipped(accumulative_counts,
     runner = make_runner(
         tmp_path, count=24,
         optim=dict(accumulative_counts=accumulative_counts))
-    hook, values = hook_of(runner), []
+    hook, befores, values = hook_of(runner), [], []
     before_train = hook.before_train
 
     def install(runner):
         before_train(runner)
-        loss, learn = hook.learner._loss, hook._learn
-
-        def broken(parameters, samples):
-            factor = float('nan') if runner.iter == 1 else 1.0
-            return loss(parameters, samples) * factor
-
-        def watched(samples):
-            before = upstream(runner)
-            learn(samples)
-            values.append(all(torch.equal(a, b) for a, b in zip(
-                before, upstream(runner))))
-
-        hook.learner._loss, hook._learn = broken, watched
+        loss = hook.learner.loss
+        hook.learner.loss = lambda *args: loss(*args) * (
+            float('nan') if runner.iter == 1 else 1.0)
 
     hook.before_train = install
+    hook.before_steps.append(lambda samples: befores.append(upstream(runner)))
+    hook.after_steps.append(lambda result: values.append(
+        all(torch.equal(a, b) for a, b in zip(befores[-1],
+                                              upstream(runner)))))
     runner.train()
     still = [False, True, False, False, False, False]
     if accumulative_counts == 2:
@@ -544,22 +499,13 @@ def test_a_step_without_features_is_an_error(tmp_path):
 @pytest.mark.parametrize('name', ['tsm', 'slowfast'])
 def test_logged_usage(name, tmp_path):
     runner = make_runner(tmp_path, MODELS[name](), count=16, epochs=2)
-    hook, counts = hook_of(runner), {}
-    before_train = hook.before_train
+    counts = {}
 
-    def install(runner):
-        before_train(runner)
-        accumulate = hook.learner.accumulate
+    def count(result):
+        for module, choices in result.evaluation.routing.items():
+            counts.setdefault(module, []).append(torch.cat(choices, 1))
 
-        def watched(tr, val, inner_lr, loss_scale, routing):
-            result = accumulate(tr, val, inner_lr, loss_scale, routing)
-            for module, choices in routing.items():
-                counts.setdefault(module, []).append(torch.cat(choices, 1))
-            return result
-
-        hook.learner.accumulate = watched
-
-    hook.before_train = install
+    hook_of(runner).after_steps.append(count)
     runner.train()
     suffixes = [''] if name == 'tsm' else ['_pathway0', '_pathway1']
     assert len(counts) == len(suffixes)
@@ -659,25 +605,20 @@ def test_the_loss_scale_is_read_and_cancels(tmp_path):
         # As on a GPU; on the CPU, AmpOptimWrapper's scaler is off.
         scaler = torch.amp.GradScaler(
             'cpu', init_scale=2.**12, growth_interval=2, enabled=enabled)
-        before_train = hook.before_train
+        before_train, befores = hook.before_train, []
 
         def install(runner):
             runner.optim_wrapper.loss_scaler = scaler
             before_train(runner)
-            accumulate, learn = hook.learner.accumulate, hook._learn
 
-            def watched(tr, val, inner_lr, loss_scale, routing):
-                scales.append(loss_scale)
-                return accumulate(tr, val, inner_lr, loss_scale, routing)
-
-            def learn_and_look(samples):
-                before = scaler.state_dict()
-                learn(samples)
-                assert scaler.state_dict() == before
-
-            hook.learner.accumulate, hook._learn = watched, learn_and_look
+        def look(result):
+            scales.append(result.loss_scale)
+            assert scaler.state_dict() == befores[-1]
 
         hook.before_train = install
+        hook.before_steps.append(
+            lambda samples: befores.append(scaler.state_dict()))
+        hook.after_steps.append(look)
         runner.train()
         norms.append(logged(runner, 'upstream_grad_norm'))
     # Powers of two cancel exactly; the scale grows every second main step.
@@ -778,7 +719,7 @@ def test_omni_recognizers_have_to_share_features(model, options, tmp_path):
     runner = make_runner(tmp_path, model, **options)
     runner.model.__class__ = type(
         'Omni', (type(runner.model), RecognizerOmni), {})
-    with pytest.raises(ValueError, match='works with RecognizerOmni only '
-                       'where it shares the features'):
+    with pytest.raises(ValueError, match='works with Omni only where it '
+                       'shares the features'):
         runner.train()
     assert runner.iter == 0

@@ -8,6 +8,7 @@ from mmaction.registry import MODELS as REGISTRY
 
 from dsts_mmaction.adapters.plain_view import dsts_modules
 from dsts_mmaction.models import DSTSModule
+from dsts_mmaction.udl.options import UDLOptions
 from dsts_mmaction.udl.random_streams import random_streams
 from dsts_mmaction.udl.samples import Samples, half
 from dsts_mmaction.udl.steps import UpstreamLearner
@@ -27,7 +28,7 @@ from tests.runners import MODELS, hook_of, logged, make_runner, same, state
 
 pytestmark = pytest.mark.usefixtures('one_thread')
 
-OPTIMIZER = dict(type='SGD', lr=0.1)
+OPTIONS = dict(optimizer=dict(type='SGD', lr=0.1))
 
 
 @REGISTRY.register_module()
@@ -64,13 +65,11 @@ def prepared(cfg):
 
 def gradients_of(model, tail, reached, order=2, inner_lr=0.3, seed=7):
     """Hyper-gradients by parameter, of the samples that reached the tail."""
-    learner = UpstreamLearner(model, tail, OPTIMIZER, order)
+    learner = UpstreamLearner(model, tail, UDLOptions(order=order, **OPTIONS))
     with random_streams(seed):
-        learner.accumulate(*reached.detach().split(half(5)), inner_lr, 1.0,
-                           {})
-    parts = learner._sum.split([p.numel() for p in learner.upstream.values()])
-    return {p: g.view_as(p)
-            for p, g in zip(learner.upstream.values(), parts)}
+        gradient = learner.accumulate(*reached.detach().split(half(5)),
+                                      inner_lr, 1.0).gradient
+    return dict(zip(learner.upstream.values(), learner.split(gradient)))
 
 
 @pytest.mark.parametrize('order', [1, 2])
@@ -111,17 +110,18 @@ def test_simulated_classifier_equals_the_dense_reference():
     module, = dsts_modules(model)
     fc = model.cls_head.head.fc_cls
     tail = make_tail(model)
-    moved = UpstreamLearner(model, tail, OPTIMIZER, simulate_classifier=True)
+    moved = UpstreamLearner(model, tail, UDLOptions(
+        simulate_classifier=True, **OPTIONS))
     assert {id(p) for p in moved.downstream.values()} == {
         id(p) for p in [*module.downstream_parameters(), *fc.parameters()]}
-    still = UpstreamLearner(model, tail, OPTIMIZER)
+    still = UpstreamLearner(model, tail, UDLOptions(**OPTIONS))
     assert not {id(p) for p in fc.parameters()} & {
         id(p) for p in still.downstream.values()}
     parts = tail.capture(model, data).detach().split(2)
     losses = []
     for learner in (moved, still):
         with random_streams(7):
-            losses.append(learner.accumulate(*parts, 0.3, 1.0, {}))
+            losses.append(learner.accumulate(*parts, 0.3, 1.0).loss)
     assert losses[0] != losses[1]
 
 
@@ -133,9 +133,8 @@ def test_features_are_those_of_the_ordinary_step(name):
     captured = tail.capture(model, data)
     assert all(torch.equal(b, before[n]) for n, b in model.named_buffers())
     assert tail.adapter.feature_listener is None
-    tail.listen(reached.append)
-    model(**data, mode='loss')
-    tail.stop_listening()
+    with tail.listening(reached.append):
+        model(**data, mode='loss')
     model(**data, mode='loss')
     shared, = reached
     assert shared.data_samples is data['data_samples']

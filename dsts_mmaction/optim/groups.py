@@ -1,18 +1,52 @@
-"""The parameter group of the upstream parameters in the main optimizer."""
+"""The parameter groups of DSTS in the main optimizer.
+
+They are told apart by ``name``, and keep the learning rate they begin with as
+``configured_lr``: what schedulers and ``--auto-scale-lr`` start from.
+"""
 import logging
 from typing import Any
 
 from mmengine.logging import print_log
 from torch.optim import Optimizer
 
-#: Its name. It stays, empty, when UpstreamDownstreamHook trains them: the
+from ..dsts.parameters import Role
+
+KERNEL_GROUP = 'dsts_kernels'
+#: It stays, empty, when UpstreamDownstreamHook trains its parameters: the
 #: schedulers of both kinds of run then hold the same number of groups.
 UPSTREAM_GROUP = 'dsts_upstream'
+
+#: The group of each role.
+GROUPS = {
+    Role.COMMON: KERNEL_GROUP,
+    Role.PRIVATE: 'dsts_own_kernels',
+    Role.NORM: 'dsts_norms',
+    Role.UPSTREAM: UPSTREAM_GROUP,
+}
 
 
 def upstream_group(optimizer: Optimizer) -> dict[str, Any] | None:
     """The group in an optimizer, None if there is none."""
     return _find(optimizer.param_groups)
+
+
+def kernel_learning_rate(optimizer: Optimizer) -> float:
+    """The present learning rate of kernels and readout, 0 if frozen."""
+    return max((group['lr'] for group in optimizer.param_groups
+                if group.get('name') == KERNEL_GROUP), default=0.0)
+
+
+def schedule_factor(optimizer: Optimizer) -> float:
+    """The present learning rate as a multiple of the configured one.
+
+    Args:
+        optimizer: One that has an upstream group.
+    """
+    # Both of the group: a resume restores both as they were.
+    group = upstream_group(optimizer)
+    if group['configured_lr'] == 0:  # lr_mult=0: nothing to follow
+        return 1.0
+    return group['lr'] / group['configured_lr']
 
 
 def empty_upstream_group(optimizer: Optimizer) -> None:
