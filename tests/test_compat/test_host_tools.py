@@ -1,8 +1,6 @@
 """MMAction2's scripts through ours, on a tiny recognizer."""
-import os
-import subprocess
+import runpy
 import sys
-from pathlib import Path
 
 import cv2
 import mmaction
@@ -10,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-import dsts_mmaction
 from dsts_mmaction.compat import host_tools
-
-CHECKOUT = Path(dsts_mmaction.__file__).parents[1]
+from tests.test_compat.helpers import CHECKOUT, run_python
 
 CONFIG = '''
 default_scope = 'mmaction'
@@ -39,7 +35,7 @@ pipeline = [
     dict(type='PackActionInputs'),
 ]
 train_dataloader = dict(
-    batch_size=2, num_workers=1, persistent_workers=False,
+    batch_size=2, num_workers=0, persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='VideoDataset', ann_file='{folder}/list.txt',
@@ -79,36 +75,17 @@ def tiny(tmp_path_factory):
     return config
 
 
-def run(*command, cwd):
-    """Run Python in a folder that is not the checkout, and see it pass."""
-    path = os.pathsep.join(
-        filter(None, [str(CHECKOUT),
-                      os.environ.get('PYTHONPATH', '')]))
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', *map(str, command)],
-        cwd=cwd,
-        env=dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS='1'),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+def arguments(config, work_dir, *more):
+    return [config, *more, '--work-dir', config.parent / work_dir]
 
 
 @pytest.fixture(scope='module')
 def trained(tiny):
     """The work_dir of one epoch with --amp."""
-    work_dir = tiny.parent / 'work'
-    output = run(
-        CHECKOUT / 'tools/train.py',
-        tiny,
-        '--work-dir',
-        work_dir,
-        '--amp',
-        cwd=tiny.parent)
+    output = run_python(CHECKOUT / 'tools/train.py',
+                        *arguments(tiny, 'work', '--amp'), cwd=tiny.parent)
     assert 'acc/top1' in output
-    return work_dir
+    return tiny.parent / 'work'
 
 
 def test_train(trained):
@@ -117,63 +94,47 @@ def test_train(trained):
     assert 'loss' in str(checkpoint['message_hub']['log_scalars'].keys())
 
 
-def test_resume(tiny, trained):
-    output = run(
-        CHECKOUT / 'tools/train.py',
-        tiny,
-        '--work-dir',
-        trained,
-        '--resume',
-        '--cfg-options',
-        'train_cfg.max_epochs=2',
-        cwd=tiny.parent)
+def run_here(monkeypatch, capsys, script, *args):
+    """What a script prints, run in this process."""
+    monkeypatch.setattr(sys, 'argv', ['', *map(str, args)])
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    runpy.run_path(str(CHECKOUT / 'tools' / script), run_name='__main__')
+    return capsys.readouterr().out
+
+
+def test_resume(tiny, trained, monkeypatch, capsys):
+    output = run_here(
+        monkeypatch, capsys, 'train.py', *arguments(tiny, 'work', '--resume'),
+        '--cfg-options', 'train_cfg.max_epochs=2')
     assert 'Epoch(train) [2]' in output
     assert 'Epoch(train) [1]' not in output
 
 
-def test_test(tiny, trained):
-    output = run(
-        CHECKOUT / 'tools/test.py',
-        tiny,
-        trained / 'epoch_1.pth',
-        '--work-dir',
-        trained,
-        cwd=tiny.parent)
+def test_test(tiny, trained, monkeypatch, capsys):
+    output = run_here(monkeypatch, capsys, 'test.py',
+                      *arguments(tiny, 'work', trained / 'epoch_1.pth'))
     assert 'acc/top1' in output
 
 
 @pytest.mark.slow
 def test_two_ranks(tiny):
-    work_dir = tiny.parent / 'ranks'
-    output = run(
-        '-m',
-        'torch.distributed.run',
-        '--standalone',
-        '--nproc_per_node=2',
+    output = run_python(
+        '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
         CHECKOUT / 'tools/train.py',
-        tiny,
-        '--launcher',
-        'pytorch',
-        '--work-dir',
-        work_dir,
-        cwd=tiny.parent)
+        *arguments(tiny, 'ranks', '--launcher', 'pytorch'), cwd=tiny.parent)
     # Four videos on two ranks are one batch of two for each.
     assert 'Epoch(train) [1][1/1]' in output
     assert 'acc/top1' in output
-    assert (work_dir / 'epoch_1.pth').is_file()
+    assert (tiny.parent / 'ranks' / 'epoch_1.pth').is_file()
 
 
 @pytest.mark.slow
 def test_confusion_matrix(tiny, trained):
     """This tool imports mmaction.models before it reads the config."""
     out = tiny.parent / 'matrix.pkl'
-    run(CHECKOUT / 'tools/host_tool.py',
-        'analysis_tools/confusion_matrix.py',
-        tiny,
-        trained / 'epoch_1.pth',
-        '--out',
-        out,
-        cwd=tiny.parent)
+    run_python(CHECKOUT / 'tools/host_tool.py',
+               'analysis_tools/confusion_matrix.py', tiny,
+               trained / 'epoch_1.pth', '--out', out, cwd=tiny.parent)
     assert out.is_file()
 
 
@@ -182,12 +143,8 @@ def test_confusion_matrix(tiny, trained):
 def test_script_of_the_host(tiny, trained, name):
     """Called directly, with custom_imports in the config alone."""
     checkpoint = [trained / 'epoch_1.pth'] if name == 'test.py' else []
-    run(host_tools.find_tool(name),
-        tiny,
-        *checkpoint,
-        '--work-dir',
-        tiny.parent / 'direct',
-        cwd=tiny.parent)
+    run_python(host_tools.find_tool(name),
+               *arguments(tiny, 'direct', *checkpoint), cwd=tiny.parent)
 
 
 def test_tool_gets_its_arguments(tmp_path, monkeypatch, capsys):

@@ -13,6 +13,10 @@ def run_tool(monkeypatch, name, *args):
     runpy.run_path(tool, run_name='__main__')
 
 
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def write_json(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))

@@ -1,9 +1,12 @@
 import pytest
+from mmaction.registry import DATASETS
+from mmaction.utils import register_all_modules
 
 from dsts_mmaction.datasets.prepare import read_diving48
 from tests.test_datasets.preparing import (
     TRAIN,
     dive,
+    names_in,
     run_tool,
     write_diving48,
     write_json,
@@ -11,11 +14,11 @@ from tests.test_datasets.preparing import (
 
 
 def test_lists_and_classes(tmp_path, monkeypatch, capsys):
+    """As MMAction2 reads them."""
     notes = write_diving48(tmp_path / 'annotations')
     out = tmp_path / 'out'
     run_tool(monkeypatch, 'diving48', '--annotations', notes, '--out', out)
-    assert sorted(p.name for p in out.iterdir()) == [
-        'classes.txt', 'test.txt', 'train.txt']
+    assert names_in(out) == ['classes.txt', 'test.txt', 'train.txt']
     assert (out / 'train.txt').read_text() == (
         'videos/-a_00001.mp4 2\nvideos/b_00001.mp4 0\nvideos/b_00002.mp4 2\n')
     assert (out / 'test.txt').read_text() == (
@@ -27,17 +30,10 @@ def test_lists_and_classes(tmp_path, monkeypatch, capsys):
     table = capsys.readouterr().out
     assert 'train' in table and '2 of 3' in table
 
-
-def test_mmaction_reads_the_list(tmp_path, monkeypatch):
-    from mmaction.registry import DATASETS
-    from mmaction.utils import register_all_modules
     register_all_modules()
-    notes = write_diving48(tmp_path / 'annotations')
-    run_tool(monkeypatch, 'diving48', '--annotations', notes, '--out',
-             tmp_path)
     dataset = DATASETS.build(
         dict(type='VideoDataset', ann_file='test.txt', pipeline=[],
-             data_root=str(tmp_path), data_prefix=dict(video='')))
+             data_root=str(out), data_prefix=dict(video='')))
     info = dataset.get_data_info(0)
     assert info['filename'].endswith('videos/c_00001.mp4')
     assert info['label'] == 1
@@ -72,15 +68,13 @@ def test_wrong_records_are_named(tmp_path, record, message):
 def test_wrong_files_are_named(tmp_path):
     with pytest.raises(ValueError, match='has no Diving48_vocab.json'):
         read_diving48(str(tmp_path))
-    write_diving48(tmp_path, test=[])
-    with pytest.raises(ValueError, match='V2_test.json holds no clips'):
-        read_diving48(str(tmp_path))
-    write_diving48(tmp_path, test=TRAIN[:1])
-    with pytest.raises(ValueError, match="'-a_00001' is in both .*V2_train"):
-        read_diving48(str(tmp_path))
-    write_diving48(tmp_path, test=dict(a=1))
-    with pytest.raises(ValueError, match='V2_test.json must hold a JSON list'):
-        read_diving48(str(tmp_path))
+    for test, message in (
+            ([], 'V2_test.json holds no clips'),
+            (TRAIN[:1], "'-a_00001' is in both .*V2_train"),
+            (dict(a=1), 'V2_test.json must hold a JSON list')):
+        write_diving48(tmp_path, test=test)
+        with pytest.raises(ValueError, match=message):
+            read_diving48(str(tmp_path))
 
 
 @pytest.mark.parametrize('text, message', [

@@ -4,7 +4,7 @@ import pytest
 
 from dsts_mmaction.datasets.prepare import read_finegym
 from dsts_mmaction.evaluation.look_alike import read_class_names
-from tests.test_datasets.preparing import run_tool, write_json
+from tests.test_datasets.preparing import names_in, run_tool, write_json
 
 ONE = 'madeupvid_1_E_000100_000110_A_0001_0002'
 TWO = 'madeupvid_1_E_000100_000110_A_0003_0009'
@@ -45,7 +45,7 @@ def test_lists_and_segments_of_event_clips(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'out'
     run_tool(monkeypatch, 'finegym', '--annotations', notes, '--out', out,
              '--markdown')
-    assert sorted(p.name for p in out.iterdir()) == [
+    assert names_in(out) == [
         'gym288_train.txt', 'gym288_val.txt', 'gym99_train.txt',
         'gym99_val.txt', 'segments.csv']
     assert (out / 'gym99_train.txt').read_text() == (

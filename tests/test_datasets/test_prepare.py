@@ -8,20 +8,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dsts_mmaction.datasets.prepare import (
+from dsts_mmaction.datasets.prepare import videos
+from dsts_mmaction.datasets.prepare.annotations import (
     Annotations,
     Clip,
     Split,
-    count_table,
-    find_unreadable,
-    videos,
-    write_annotations,
 )
+from dsts_mmaction.datasets.prepare.counts import count_table
+from dsts_mmaction.datasets.prepare.writing import write_annotations
 from dsts_mmaction.datasets.synthdive.writer import write_video
-from tests.test_datasets.preparing import TOOLS, run_tool, write_diving48
+from tests.test_datasets.preparing import names_in, run_tool, write_diving48
 
 NAMES = ['-a_00001', 'b_00001', 'b_00002', 'c_00001', 'c_00002']
-QUIET = Console(file=io.StringIO())
+LISTS = ['classes.txt', 'test.txt', 'train.txt']
 
 
 @pytest.fixture
@@ -40,20 +39,6 @@ def write_videos(folder, names):
 def run(monkeypatch, notes, out, *args):
     run_tool(monkeypatch, 'diving48', '--annotations', notes, '--out', out,
              '--num-workers', 1, *args)
-
-
-def names_in(folder):
-    return sorted(p.name for p in folder.iterdir())
-
-
-LISTS = ['classes.txt', 'test.txt', 'train.txt']
-
-
-def test_all_videos_are_there(tmp_path, notes, monkeypatch):
-    folder = write_videos(tmp_path / 'videos', NAMES)
-    out = tmp_path / 'out'
-    run(monkeypatch, notes, out, '--videos', folder, '--check-readable')
-    assert names_in(out) == LISTS
 
 
 def test_missing_and_unreadable_videos(tmp_path, notes, monkeypatch, capsys):
@@ -110,7 +95,8 @@ def crash_on_b(path):
 def test_a_crash_of_the_decoder_is_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(videos, 'read_first_frame', crash_on_b)
     monkeypatch.setattr(videos, 'BATCH', 3)
-    found = find_unreadable(str(tmp_path), NAMES, 1, QUIET)
+    found = videos.find_unreadable(
+        str(tmp_path), NAMES, 1, Console(file=io.StringIO()))
     assert found == dict.fromkeys(NAMES[1:3], 'the decoder crashed')
 
 
@@ -200,7 +186,6 @@ def test_counts(tmp_path):
 
 @pytest.mark.parametrize('name', ['diving48', 'finegym', 'sthv2'])
 def test_help(name, monkeypatch, capsys):
-    assert (TOOLS / name / 'prepare.py').is_file()
     with pytest.raises(SystemExit) as caught:
         run_tool(monkeypatch, name, '--help')
     assert caught.value.code == 0

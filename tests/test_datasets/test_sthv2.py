@@ -1,7 +1,7 @@
 import pytest
 
 from dsts_mmaction.datasets.prepare import read_sthv2
-from tests.test_datasets.preparing import run_tool, write_json
+from tests.test_datasets.preparing import names_in, run_tool, write_json
 
 LABELS = {'Juggling something': '1', 'Hiding something in something': '0'}
 
@@ -31,8 +31,7 @@ def test_lists_and_classes(tmp_path, monkeypatch, names):
     out = tmp_path / 'out'
     run_tool(monkeypatch, 'sthv2', '--annotations', notes, '--out', out,
              '--prefix', '')
-    assert sorted(p.name for p in out.iterdir()) == [
-        'classes.txt', 'train.txt', 'val.txt']
+    assert names_in(out) == ['classes.txt', 'train.txt', 'val.txt']
     assert (out / 'train.txt').read_text() == '1.webm 1\n2.webm 0\n3.webm 1\n'
     assert (out / 'val.txt').read_text() == '4.webm 1\n'
     assert (out / 'classes.txt').read_text() == (
@@ -47,8 +46,7 @@ def test_one_split_by_its_file(tmp_path, monkeypatch):
     run_tool(monkeypatch, 'sthv2', '--labels', notes / FIRST.format('labels'),
              '--val', notes / FIRST.format('validation'), '--out',
              tmp_path / 'out')
-    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == [
-        'classes.txt', 'val.txt']
+    assert names_in(tmp_path / 'out') == ['classes.txt', 'val.txt']
     with pytest.raises(ValueError, match='--labels or --annotations must be'):
         read_sthv2(val=str(notes / FIRST.format('validation')))
 

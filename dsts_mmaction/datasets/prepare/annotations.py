@@ -61,20 +61,37 @@ def is_below(path: str) -> bool:
             and ' ' not in path)
 
 
-def check_clips(path: str, records: Iterable[Record],
-                num_classes: int) -> list[Clip]:
-    """Clips of an annotation file.
+def make_splits(num_classes: int,
+                files: Iterable[tuple[str, str, Iterable[Record]]]
+                ) -> list[Split]:
+    """The splits of one data set, checked.
 
     Args:
-        path: The file, for messages.
-        records: Place in the file, such as ``'line 3'``, name and label of
-            each clip.
         num_classes: Labels must be below it.
+        files: Name of each split, path of its annotation file, and the
+            file's records: place in the file, such as ``'line 3'``, name and
+            label of each clip.
 
     Raises:
         ValueError: A name that leads out of the folder of videos or is
             there twice, a label that is no class, or no clip at all.
     """
+    splits: list[Split] = []
+    owners: dict[str, str] = {}
+    for split, path, records in files:
+        clips = _check_clips(path, records, num_classes)
+        for name, _ in clips:
+            owner = owners.setdefault(name, path)
+            if owner != path:
+                raise ValueError(
+                    f'{name!r} is in both {owner} and {path}: a clip must be '
+                    'in one split only.')
+        splits.append(Split(split, clips, num_classes))
+    return splits
+
+
+def _check_clips(path: str, records: Iterable[Record],
+                 num_classes: int) -> list[Clip]:
     clips: list[Clip] = []
     places: dict[str, str] = {}
     for place, name, label in records:
@@ -96,26 +113,6 @@ def check_clips(path: str, records: Iterable[Record],
     if not clips:
         raise ValueError(f'{path} holds no clips.')
     return clips
-
-
-def check_disjoint(paths: list[str], splits: list[Split]) -> None:
-    """Check that no clip is in two splits.
-
-    Args:
-        paths: The file of each split, for messages.
-        splits: Splits of one data set.
-
-    Raises:
-        ValueError: A clip is in two of them.
-    """
-    owners: dict[str, str] = {}
-    for path, split in zip(paths, splits):
-        for clip in split.clips:
-            owner = owners.setdefault(clip.name, path)
-            if owner != path:
-                raise ValueError(
-                    f'{clip.name!r} is in both {owner} and {path}: a clip '
-                    'must be in one split only.')
 
 
 def check_class_names(path: str, names: list[str]) -> None:

@@ -62,10 +62,15 @@ def run(args: argparse.Namespace, read: Callable[[], Annotations]) -> None:
     Args:
         args: Parsed options of :func:`add_options`.
         read: Reads the annotation files.
+
+    Raises:
+        SystemExit: With one sentence, if an option or a file is not as it
+            should be, lists are there already, videos are missing or
+            unreadable, or something cannot be written.
     """
     try:
         # Standard output has the table, and nothing else.
-        annotations = prepare(args, read, Console(stderr=True))
+        annotations = _prepare(args, read, Console(stderr=True))
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
@@ -82,23 +87,9 @@ def run(args: argparse.Namespace, read: Callable[[], Annotations]) -> None:
     Console().print(table)
 
 
-def prepare(args: argparse.Namespace, read: Callable[[], Annotations],
-            console: Console) -> Annotations:
-    """Write the lists of a data set.
-
-    Args:
-        args: As in :func:`run`.
-        read: As in :func:`run`.
-        console: For progress and notes.
-
-    Returns:
-        What was written.
-
-    Raises:
-        ValueError: An option or a file is not as it should be.
-        OSError: Lists are there already, videos are missing or unreadable,
-            or something cannot be written.
-    """
+def _prepare(args: argparse.Namespace, read: Callable[[], Annotations],
+             console: Console) -> Annotations:
+    """Write the lists of a data set, and return what was written."""
     if args.videos and not os.path.isdir(args.videos):
         raise ValueError(f'--videos {args.videos} is not a folder.')
     if args.check_readable and not args.videos:
@@ -110,8 +101,12 @@ def prepare(args: argparse.Namespace, read: Callable[[], Annotations],
         annotations = _check_videos(args, annotations, console)
     write_annotations(annotations, args.out, args.prefix, args.ext)
     for note in annotations.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        _tell(console, note)
     return annotations
+
+
+def _tell(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_videos(args: argparse.Namespace, annotations: Annotations,
@@ -145,8 +140,7 @@ def _check_videos(args: argparse.Namespace, annotations: Annotations,
         raise FileNotFoundError(
             f'{problem}. No lists were written; --missing drop leaves these '
             'videos out.')
-    console.print(f'Left out {problem}.', markup=False, highlight=False,
-                  soft_wrap=True)
+    _tell(console, f'Left out {problem}.')
     return _without(annotations, {*missing, *unreadable}, args.ext)
 
 

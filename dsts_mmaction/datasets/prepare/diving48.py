@@ -8,20 +8,8 @@ four words for each label: direction, somersaults, twists and position.
 
 import re
 
-from .annotations import (
-    Annotations,
-    Split,
-    check_class_names,
-    check_clips,
-    check_disjoint,
-)
-from .reading import (
-    describe,
-    find_file,
-    get_field,
-    read_json,
-    read_json_records,
-)
+from .annotations import Annotations, check_class_names, make_splits
+from .reading import describe, find_file, read_json, read_records
 
 _WORDS = dict(NoTwis='no twist', STR='straight')
 
@@ -38,16 +26,11 @@ def read_diving48(folder: str) -> Annotations:
         ValueError: A file or record is not as it should be.
     """
     names = read_vocabulary(find_file(folder, ['Diving48_vocab.json']))
-    paths, splits = [], []
-    for split in ('train', 'test'):
-        path = find_file(folder, [f'Diving48_V2_{split}.json'])
-        records = [(place, get_field(path, place, record, 'vid_name'),
-                    get_field(path, place, record, 'label'))
-                   for place, record in read_json_records(path)]
-        splits.append(
-            Split(split, check_clips(path, records, len(names)), len(names)))
-        paths.append(path)
-    check_disjoint(paths, splits)
+    paths = {split: find_file(folder, [f'Diving48_V2_{split}.json'])
+             for split in ('train', 'test')}
+    splits = make_splits(len(names), (
+        (split, path, read_records(path, 'vid_name', 'label'))
+        for split, path in paths.items()))
     return Annotations(splits, {'classes.txt': names})
 
 

@@ -9,15 +9,14 @@ files, and MMAction2's script leaves out those that it did not find.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .annotations import (
     Annotations,
     Record,
     Split,
     check_class_names,
-    check_clips,
-    check_disjoint,
+    make_splits,
 )
 from .finegym_segments import ELEMENT, read_segments
 from .reading import describe, find_file, find_optional_file, read_lines
@@ -53,15 +52,14 @@ def read_finegym(folder: str,
     """
     splits: list[Split] = []
     for name in sets:
-        num_classes = NUM_CLASSES[name]
-        paths = []
-        for part, patterns in _LISTS.items():
-            path = find_file(folder, [p.format(name) for p in patterns],
-                             '; --sets chooses what is prepared')
-            clips = check_clips(path, _read_elements(path), num_classes)
-            splits.append(Split(f'{name}_{part}', clips, num_classes))
-            paths.append(path)
-        check_disjoint(paths, splits[-2:])
+        paths = {
+            f'{name}_{part}': find_file(
+                folder, [pattern.format(name) for pattern in patterns],
+                '; --sets chooses what is prepared')
+            for part, patterns in _LISTS.items()}
+        splits += make_splits(NUM_CLASSES[name], (
+            (split, path, _read_elements(path))
+            for split, path in paths.items()))
 
     files, notes = {}, []
     if gym99_names:
@@ -81,15 +79,13 @@ def read_finegym(folder: str,
     return Annotations(splits, files, notes)
 
 
-def _read_elements(path: str) -> list[Record]:
-    records: list[Record] = []
+def _read_elements(path: str) -> Iterator[Record]:
     for i, line in enumerate(read_lines(path), 1):
         match = re.fullmatch(r'(\S+)\s+(-?\d{1,9})\s*', line)
         if not match or not ELEMENT.fullmatch(match[1]):
             raise ValueError(f'{path}, line {i} must be VIDEO_E_…_A_… LABEL, '
                              f'got {describe(line)}.')
-        records.append((f'line {i}', match[1], int(match[2])))
-    return records
+        yield f'line {i}', match[1], int(match[2])
 
 
 def _read_names(path: str) -> list[str]:

@@ -26,11 +26,8 @@ def find_file(folder: str, names: Sequence[str], hint: str = '') -> str:
 
 def find_optional_file(folder: str, names: Sequence[str]) -> str | None:
     """Like :func:`find_file`, None where there is none."""
-    for name in names:
-        path = os.path.join(folder, name)
-        if os.path.isfile(path):
-            return path
-    return None
+    paths = (os.path.join(folder, name) for name in names)
+    return next(filter(os.path.isfile, paths), None)
 
 
 def read_lines(path: str) -> list[str]:
@@ -67,33 +64,26 @@ def read_json(path: str) -> Any:
     return value
 
 
-def read_json_records(path: str) -> list[tuple[str, dict[str, Any]]]:
-    """Place, such as ``'record 3'``, and content of each record.
+def read_records(path: str, *keys: str) -> list[tuple[Any, ...]]:
+    """Place, such as ``'record 3'``, and the named fields of each record.
 
     Raises:
-        ValueError: The file does not hold a JSON list of objects.
+        ValueError: The file does not hold a JSON list of objects with these
+            keys.
     """
-    value = read_json(path)
-    if not isinstance(value, list):
+    records = read_json(path)
+    if not isinstance(records, list):
         raise ValueError(f'{path} must hold a JSON list of records, got '
-                         f'{describe(value)}.')
-    for i, record in enumerate(value, 1):
+                         f'{describe(records)}.')
+    for i, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise ValueError(f'{path}, record {i} must be a JSON object, got '
                              f'{describe(record)}.')
-    return [(f'record {i}', record) for i, record in enumerate(value, 1)]
-
-
-def get_field(path: str, place: str, record: dict[str, Any],
-              key: str) -> Any:
-    """A field that a record must have.
-
-    Raises:
-        ValueError: It has not.
-    """
-    if key not in record:
-        raise ValueError(f'{path}, {place} has no {key!r}.')
-    return record[key]
+        for key in keys:
+            if key not in record:
+                raise ValueError(f'{path}, record {i} has no {key!r}.')
+    return [(f'record {i}', *(record[key] for key in keys))
+            for i, record in enumerate(records, 1)]
 
 
 def describe(value: Any) -> str:

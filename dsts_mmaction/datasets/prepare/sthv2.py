@@ -7,22 +7,11 @@ templates, so there is no list of it.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from .annotations import (
-    Annotations,
-    Record,
-    Split,
-    check_clips,
-    check_disjoint,
-)
-from .reading import (
-    describe,
-    find_file,
-    get_field,
-    read_json,
-    read_json_records,
-)
+from .annotations import Annotations, Record, make_splits
+from .reading import describe, find_file, read_json, read_records
 
 # Names of the files by option. As released first, they begin with the data
 # set's name; as released since, they do not.
@@ -51,24 +40,20 @@ def read_sthv2(folder: str | None = None,
     labels = labels or _find(folder, 'labels')
     names = read_labels(labels)
     label_of = {name: label for label, name in enumerate(names)}
-    paths, splits = [], []
-    for split in wanted:
-        path = given[split] or _find(folder, split)
-        records: list[Record] = []
-        for place, record in read_json_records(path):
-            template = get_field(path, place, record, 'template')
+
+    def read(path: str) -> Iterator[Record]:
+        for place, clip, template in read_records(path, 'id', 'template'):
             name = (re.sub(r'[][]', '', template)
                     if isinstance(template, str) else None)
             if name not in label_of:
                 raise ValueError(f'{path}, {place}: template '
                                  f'{describe(template)} is no class of '
                                  f'{labels}.')
-            records.append((place, get_field(path, place, record, 'id'),
-                            label_of[name]))
-        splits.append(
-            Split(split, check_clips(path, records, len(names)), len(names)))
-        paths.append(path)
-    check_disjoint(paths, splits)
+            yield place, clip, label_of[name]
+
+    paths = {split: given[split] or _find(folder, split) for split in wanted}
+    splits = make_splits(len(names), (
+        (split, path, read(path)) for split, path in paths.items()))
     return Annotations(splits, {'classes.txt': names})
 
 

@@ -1,7 +1,6 @@
 """Which videos are there, and which of them can be read."""
 
 import os
-import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -9,18 +8,14 @@ from concurrent.futures.process import BrokenProcessPool
 from rich.console import Console
 
 from ...utils.reporter import Reporter
+from ..workers import leave_signals_to_parent
 
 # Videos that are waiting for a worker at once.
 BATCH = 256
 
 
 def find_missing(folder: str, names: Sequence[str]) -> list[str]:
-    """The names that are not files below a folder.
-
-    Args:
-        folder: Folder of the videos.
-        names: Paths below it.
-    """
+    """The names that are not files below a folder."""
     return [name for name in names
             if not os.path.isfile(os.path.join(folder, name))]
 
@@ -86,10 +81,5 @@ def _read_alone(path: str) -> str | None:
 
 
 def _make_pool(num_workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(num_workers, initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    # Ctrl-C is the parent's business, which ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return ProcessPoolExecutor(
+        num_workers, initializer=leave_signals_to_parent)

@@ -11,8 +11,8 @@ def check_free(annotations: Annotations, out: str, force: bool) -> None:
     """Check that nothing would be overwritten, and that all can be written.
 
     Args:
-        annotations: What is to be written.
-        out: Folder for it.
+        annotations: What is to be written to the folder ``out``.
+        out: The folder.
         force: Files may be replaced.
 
     Raises:
@@ -46,20 +46,16 @@ def write_annotations(annotations: Annotations, out: str, prefix: str,
     Raises:
         OSError: A file cannot be written; then none is.
     """
+    folder = f'{prefix}/' if prefix else ''
     contents = {
-        f'{split.name}.txt': [
-            f"{'/'.join(filter(None, (prefix, clip.name)))}.{ext} "
-            f'{clip.label}' for clip in split.clips
-        ]
-        for split in annotations.splits
-    }
-    contents.update(annotations.files)
+        f'{split.name}.txt': [f'{folder}{clip.name}.{ext} {clip.label}'
+                              for clip in split.clips]
+        for split in annotations.splits} | annotations.files
     with contextlib.ExitStack() as stack:
         # Files take their places when all of them are complete.
-        files = [(stack.enter_context(
-            write_atomically(os.path.join(out, name))), lines)
-                 for name, lines in contents.items()]
-        for file, lines in files:
+        for name, lines in contents.items():
+            file = stack.enter_context(
+                write_atomically(os.path.join(out, name)))
             file.writelines(f'{line}\n' for line in lines)
             file.flush()
 

@@ -5,13 +5,12 @@ of somersaults show only over time, the position shows in every frame, so most
 classes have look-alikes that differ in one of the two.
 """
 
-from .clip import ClipSpec, render_clip, sample_clip, spread_frames
-from .config import DIFFICULTY_LEVELS, SPLITS, SynthDiveConfig, class_names
+from .clip import render_clip, sample_clip, spread_frames
+from .config import SynthDiveConfig, class_names
 from .contact_sheet import draw_contact_sheet
 from .writer import write_dataset
 
 __all__ = [
-    'DIFFICULTY_LEVELS', 'SPLITS', 'ClipSpec', 'SynthDiveConfig',
-    'class_names', 'draw_contact_sheet', 'render_clip', 'sample_clip',
-    'spread_frames', 'write_dataset'
+    'SynthDiveConfig', 'class_names', 'draw_contact_sheet', 'render_clip',
+    'sample_clip', 'spread_frames', 'write_dataset'
 ]

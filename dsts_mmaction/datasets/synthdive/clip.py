@@ -114,16 +114,15 @@ def render_clip(spec: ClipSpec, size: int) -> np.ndarray:
     side = SUPERSAMPLING * size
     time = np.arange(spec.num_frames) / (spec.num_frames - 1)
     angles = rotation(spec, time)
+    folded = np.ones_like(time)
     if spec.fold_time > 0:
         folded = np.clip(np.minimum(time, 1 - time) / spec.fold_time, 0, 1)
-    else:
-        folded = np.ones_like(time)
     column, row, drift_x, drift_y, arc = spec.path
     # The camera follows the diver; what is left is drift and a flight's arc.
+    late = time - 0.5
     centres = side * np.stack([
-        column + drift_x * (time - 0.5), row + drift_y *
-        (time - 0.5) + arc * (4 * (time - 0.5)**2 - 0.5)
-    ], 1)
+        column + drift_x * late,
+        row + drift_y * late + arc * (4 * late**2 - 0.5)], 1)
     shake = side * rng.normal(0, spec.jitter, (spec.num_frames, 2))
     height = side * spec.body_height
     frames = np.empty((spec.num_frames, size, size, 3), np.uint8)

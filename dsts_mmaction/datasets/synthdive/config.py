@@ -50,39 +50,29 @@ class SynthDiveConfig:
     positions: tuple[str, ...] = POSITIONS
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 32:
-            raise ValueError(f'size={self.size} is not allowed: it must be a '
-                             'multiple of 32 pixels.')
+        check('size', self.size, self.size >= 32 and self.size % 32 == 0,
+              'be a multiple of 32 pixels')
         low, high = self.num_frames
-        if not 8 <= low <= high or low % 8:
-            raise ValueError(
-                f'num_frames=({low}, {high}) is not allowed: it must be two '
-                'numbers, the first a multiple of 8 and at most the second.')
-        if self.fps < 1:
-            raise ValueError(
-                f'fps={self.fps} is not allowed: it must be at least 1.')
-        if self.seed < 0:
-            raise ValueError(
-                f'seed={self.seed} is not allowed: it must not be negative.')
-        object.__setattr__(self, 'difficulty', _difficulty(self.difficulty))
-        object.__setattr__(self, 'num_frames', (low, high))
-        for name, allowed in (('directions', DIRECTIONS), ('positions',
-                                                           POSITIONS)):
-            values = tuple(getattr(self, name))
-            if not values or len(set(values)) < len(
-                    values) or not set(values) <= set(allowed):
-                raise ValueError(
-                    f'{name}={values} is not allowed: it must be one or more '
-                    f'of {allowed}, each once.')
-            object.__setattr__(self, name, values)
-        turns = tuple(float(value) for value in self.somersaults)
+        check('num_frames', (low, high), 8 <= low <= high and low % 8 == 0,
+              'be two numbers, the first a multiple of 8 and at most the '
+              'second')
+        check('fps', self.fps, self.fps >= 1, 'be at least 1')
+        check('seed', self.seed, self.seed >= 0, 'not be negative')
+        values = dict(num_frames=(low, high),
+                      difficulty=_difficulty(self.difficulty))
+        for name, allowed in (('directions', DIRECTIONS),
+                              ('positions', POSITIONS)):
+            chosen = values[name] = tuple(getattr(self, name))
+            check(name, chosen, _distinct(chosen) and {*chosen} <= {*allowed},
+                  f'be one or more of {allowed}, each once')
+        turns = values['somersaults'] = tuple(map(float, self.somersaults))
         most = MAX_STEP * SAMPLED_FRAMES * MAX_SPIN_TIME / 360
-        if not turns or len(set(turns)) < len(turns) or not all(
-                0 < value <= most for value in turns):
-            raise ValueError(
-                f'somersaults={turns} is not allowed: it must be different '
-                f'numbers above 0 and at most {math.floor(most * 10) / 10}.')
-        object.__setattr__(self, 'somersaults', turns)
+        check('somersaults', turns,
+              _distinct(turns) and all(0 < value <= most for value in turns),
+              'be different numbers above 0 and at most '
+              f'{math.floor(most * 10) / 10}')
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @property
     def spin_range(self) -> tuple[float, float]:
@@ -102,32 +92,36 @@ class SynthDiveConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The parameters as plain JSON values."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self).items()
-        }
+        return {key: list(value) if isinstance(value, tuple) else value
+                for key, value in asdict(self).items()}
 
 
 def class_names(config: SynthDiveConfig) -> list[str]:
-    """Names of the classes in the order of their labels.
+    """Names, such as ``forward_0.5_pike``, in the order of the labels."""
+    return [f'{direction}_{turns:g}_{position}'
+            for direction, turns, position in config.classes]
 
-    A name reads ``forward_0.5_pike``.
+
+def check(option: str, value: Any, allowed: bool, rule: str) -> None:
+    """Refuse a value of an option.
+
+    Raises:
+        ValueError: It is not allowed; ``rule`` says what it must.
     """
-    return [
-        f'{direction}_{turns:g}_{position}'
-        for direction, turns, position in config.classes
-    ]
+    if not allowed:
+        raise ValueError(
+            f'{option}={value} is not allowed: it must {rule}.')
+
+
+def _distinct(values: tuple) -> bool:
+    return len({*values}) == len(values) > 0
 
 
 def _difficulty(value: float | str) -> float:
-    if isinstance(value, str) and value in DIFFICULTY_LEVELS:
-        return DIFFICULTY_LEVELS[value]
     try:
-        number = float(value)
+        number = float(DIFFICULTY_LEVELS.get(value, value))
     except ValueError:
         number = math.nan
-    if not 0 <= number <= 1:
-        raise ValueError(
-            f'difficulty={value} is not allowed: it must be a number from 0 '
-            f"to 1 or one of {', '.join(DIFFICULTY_LEVELS)}.")
+    check('difficulty', value, 0 <= number <= 1, 'be a number from 0 to 1 or '
+          f"one of {', '.join(DIFFICULTY_LEVELS)}")
     return number

@@ -1,6 +1,5 @@
 """A picture that shows every class over time."""
 
-
 import cv2
 import numpy as np
 
@@ -26,34 +25,26 @@ def draw_contact_sheet(config: SynthDiveConfig,
     Raises:
         OSError: The file cannot be written.
     """
-    names = class_names(config)
-    rows: list[np.ndarray] = []
-    for label, name in enumerate(names):
-        spec = sample_clip(config, split, label)
-        frames = render_clip(spec, config.size)
+    margins = (0, GAP), (0, GAP), (0, 0)
+    width = LABEL_WIDTH + columns * (config.size + GAP)
+    title = np.full((TEXT_HEIGHT, width, 3), 255, np.uint8)
+    _label(title, 'class', 4, 13)
+    _label(title, 'time ->', LABEL_WIDTH, 13)
+    rows = [title]
+    for label, name in enumerate(class_names(config)):
+        frames = render_clip(sample_clip(config, split, label), config.size)
         row = np.full((config.size + GAP, LABEL_WIDTH, 3), 255, np.uint8)
-        cv2.putText(row, name, (4, config.size // 2 + 4),
-                    cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
-        tiles = [
-            cv2.copyMakeBorder(
-                frame,
-                0,
-                GAP,
-                0,
-                GAP,
-                cv2.BORDER_CONSTANT,
-                value=(255, 255, 255))
-            for frame in spread_frames(frames, columns)
-        ]
+        _label(row, name, 4, config.size // 2 + 4)
+        tiles = [np.pad(frame, margins, constant_values=255)
+                 for frame in spread_frames(frames, columns)]
         rows.append(np.concatenate([row, *tiles], 1))
-    sheet = np.concatenate(rows)
-    title = np.full((TEXT_HEIGHT, sheet.shape[1], 3), 255, np.uint8)
-    cv2.putText(title, 'class', (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
-                (0, 0, 0), 1, cv2.LINE_AA)
-    cv2.putText(title, 'time ->', (LABEL_WIDTH, 13), cv2.FONT_HERSHEY_SIMPLEX,
-                0.45, (0, 0, 0), 1, cv2.LINE_AA)
-    done, data = cv2.imencode('.png', np.concatenate([title, sheet]))
+    done, data = cv2.imencode('.png', np.concatenate(rows))
     if not done:
         raise OSError(f'{path} cannot be written as a PNG picture.')
     with write_atomically(path, 'wb') as file:
         file.write(data.tobytes())
+
+
+def _label(image: np.ndarray, text: str, column: int, row: int) -> None:
+    cv2.putText(image, text, (column, row), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
+                (0, 0, 0), 1, cv2.LINE_AA)

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -17,8 +17,9 @@ from rich.progress import (
 )
 
 from ...utils.atomic import write_lines
+from ..workers import leave_signals_to_parent
 from .clip import render_clip, sample_clip
-from .config import SPLITS, SynthDiveConfig, class_names
+from .config import SPLITS, SynthDiveConfig, check, class_names
 
 META_FILE = 'meta.json'
 # Raised whenever the same parameters would give other frames.
@@ -62,13 +63,9 @@ def write_dataset(config: SynthDiveConfig,
     num_classes = len(config.classes)
     for split in SPLITS:
         count = num_clips.get(split, 0)
-        if count < num_classes:
-            raise ValueError(
-                f'num_{split}={count} is not allowed: it must be at least '
-                f'{num_classes}, the number of classes.')
-    if num_workers < 0:
-        raise ValueError(f'num_workers={num_workers} is not allowed: it must '
-                         'be 0 or more.')
+        check(f'num_{split}', count, count >= num_classes,
+              f'be at least {num_classes}, the number of classes')
+    check('num_workers', num_workers, num_workers >= 0, 'be 0 or more')
 
     _prepare(config, out_dir, overwrite)
     jobs: list[Job] = []
@@ -81,11 +78,9 @@ def write_dataset(config: SynthDiveConfig,
 
     # The lists come last: who finds them finds all their videos.
     for split in SPLITS:
-        lines = [
+        write_lines(os.path.join(out_dir, f'{split}.txt'), (
             f'{_video_name(split, index)} {index % num_classes}'
-            for index in range(num_clips[split])
-        ]
-        write_lines(os.path.join(out_dir, f'{split}.txt'), lines)
+            for index in range(num_clips[split])))
     write_lines(os.path.join(out_dir, 'classes.txt'), class_names(config))
     return len(jobs)
 
@@ -116,8 +111,7 @@ def write_video(path: str, frames: np.ndarray, fps: int) -> None:
         os.replace(temporary, path)
     finally:
         writer.release()
-        if os.path.exists(temporary):
-            os.remove(temporary)
+        _remove(temporary)
 
 
 def _video_name(split: str, index: int) -> str:
@@ -132,8 +126,8 @@ def _prepare(config: SynthDiveConfig, out_dir: str, overwrite: bool) -> None:
         found = _read_meta(meta_path)
         if found != wanted:
             if not overwrite:
-                names = sorted(key for key in {*wanted, *(found or {})}
-                               if (found or {}).get(key) != wanted.get(key))
+                names = sorted(key for key in {*wanted, *found}
+                               if found.get(key) != wanted.get(key))
                 raise FileExistsError(
                     f'{out_dir} holds a SynthDive data set with another '
                     f"{', '.join(names)}: pass overwrite to replace it or "
@@ -156,12 +150,10 @@ def _prepare(config: SynthDiveConfig, out_dir: str, overwrite: bool) -> None:
             _remove(os.path.join(videos, name))
 
 
-def _read_meta(path: str) -> dict | None:
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except ValueError:
-        return None
+def _read_meta(path: str) -> dict:
+    with suppress(ValueError), open(path, encoding='utf-8') as file:
+        return json.load(file)
+    return {}
 
 
 def _run(jobs: list[Job], num_workers: int, progress: bool) -> None:
@@ -182,10 +174,7 @@ def _run(jobs: list[Job], num_workers: int, progress: bool) -> None:
 
 
 def _start_worker() -> None:
-    # Ctrl-C is the parent's business, which ends the workers by SIGTERM: no
-    # handler that the parent may have for it applies here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    leave_signals_to_parent()
     cv2.setNumThreads(1)
 
 
@@ -196,5 +185,5 @@ def _write_clip(job: Job) -> None:
 
 
 def _remove(path: str) -> None:
-    if os.path.exists(path):
+    with suppress(FileNotFoundError):
         os.remove(path)
