@@ -7,7 +7,7 @@ file (:func:`read_groups`) or from what a recognizer confuses
 """
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -16,7 +16,7 @@ from scipy.spatial.distance import squareform
 from ..utils.json_files import read_json
 
 Groups = list[list[int]]
-Entry = Union[int, str]
+Entry = int | str
 
 # Mean part of clips that classes of a group are taken for one another (ours).
 MIN_CONFUSION = 0.05
