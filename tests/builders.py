@@ -7,7 +7,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.registry import init_default_scope
 
 import dsts_mmaction  # noqa: F401
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from tests.reference import randomize
 
 NUM_CLASSES = 5

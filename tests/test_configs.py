@@ -12,7 +12,7 @@ from mmaction.structures import ActionDataSample
 from mmcv.transforms import Compose
 from mmengine.optim import build_optim_wrapper
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from tests.config_files import (
     CONFIGS,
     FINE_TUNING,

@@ -18,7 +18,7 @@ from mmcv.transforms import Compose
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.tailor.placement import placement
 from dsts_mmaction.utils.configs import SCOPE, set_everywhere
 from tests.config_files import FINE_TUNING, ROOT, assert_grouped_once, load

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.datasets import SynthDiveConfig, write_dataset
 
 CONFIGS = Path(__file__).parents[1] / 'configs'

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.data import Dataset
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.optim.groups import upstream_group
 from dsts_mmaction.udl.hook import INNER_LR_FLOOR

@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from dsts_mmaction.adapters.plain_view import trainable_dsts_modules
+from dsts_mmaction.adapters.specialized import trainable_dsts_modules
 from dsts_mmaction.deploy.fusing import fuse_dsts
 from dsts_mmaction.utils.configs import (
     input_shape,

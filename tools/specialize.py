@@ -7,32 +7,13 @@ train.py runs it as it is. With --num-classes and annotation lists, it becomes
 a config for one's own videos.
 """
 import argparse
-import copy
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from rich.console import Console
 
-from dsts_mmaction.benchmark.variants import count_parameters
-from dsts_mmaction.tailor.fine_tuning import check_data, fine_tuning_config
-from dsts_mmaction.tailor.inheriting import load_as_base, write_inheriting
-from dsts_mmaction.tailor.placement import (
-    channels_at,
-    check_recognizer,
-    placement,
-)
-from dsts_mmaction.tailor.requirements import (
-    missing_for_training,
-    missing_package,
-)
-from dsts_mmaction.tailor.specialize import specialize_config
-from dsts_mmaction.utils.checkpoints import read_checkpoint, unwrapped
-from dsts_mmaction.utils.configs import without_weights, zoo_checkpoint
+from dsts_mmaction.tailor.fine_tuning import OwnData
+from dsts_mmaction.tailor.writing import write_specialized
 
 ORDERS: dict[str, int | None] = {'off': None, '1': 1, '2': 2}
 
@@ -89,8 +70,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def own_data(args: argparse.Namespace) -> dict[str, str] | None:
-    """The annotation lists; None if no data are given.
+def own_data(args: argparse.Namespace) -> OwnData | None:
+    """The user's own data; None if none are given.
 
     Raises:
         ValueError: Only a part of them is given, or one is out of range.
@@ -111,116 +92,33 @@ def own_data(args: argparse.Namespace) -> dict[str, str] | None:
         raise ValueError('your own data need '
                          f'{", ".join(required)}; missing: '
                          f'{", ".join(missing)}.')
-    for name, value, least in (('--num-classes', args.num_classes, 2),
-                               ('--epochs', args.epochs, 1),
-                               ('--gpus', args.gpus, 1)):
-        if value is not None and value < least:
-            raise ValueError(f'{name} must be at least {least}, got {value}.')
     lists = dict(train=args.ann_train, val=args.ann_val)
     if args.ann_test is not None:
         lists['test'] = args.ann_test
-    return lists
-
-
-def starting_checkpoint(args: argparse.Namespace,
-                        own_data: bool) -> str | None:
-    """What training starts from; None if the config decides.
-
-    Raises:
-        ValueError: There is no such file.
-    """
-    if args.load_from is None and own_data:
-        return zoo_checkpoint(args.config)
-    if args.load_from in (None, 'none'):
-        return None
-    if '://' not in args.load_from and not os.path.isfile(args.load_from):
-        raise ValueError(f'--load-from {args.load_from} does not exist.')
-    return args.load_from
-
-
-def check_checkpoint(path: str, cfg: Config) -> None:
-    """Check that a checkpoint has something of a recognizer.
-
-    Raises:
-        ValueError: It has nothing, or cannot be read.
-    """
-    saved = unwrapped(read_checkpoint(path)['state_dict'])
-    if missing_package(cfg) is None and saved.keys().isdisjoint(
-            MODELS.build(copy.deepcopy(cfg.model)).state_dict()):
-        raise ValueError(f'--load-from {path} has no tensor of the '
-                         'recognizer of CONFIG: it is that of another.')
-
-
-def specialize(args: argparse.Namespace, console: Console) -> Path:
-    """Write the config that the arguments ask for.
-
-    Returns:
-        Where it is.
-
-    Raises:
-        ValueError: An argument, CONFIG or the data are not usable; nothing
-            is written then.
-    """
-    lists = own_data(args)
-    out = args.out or Path('dsts-{}{}'.format(
-        '' if args.udl == 'off' else 'udl-',
-        Path(args.config.partition('::')[2] or args.config).stem) + '.py')
-    if out.suffix != '.py' or out.is_dir():
-        raise ValueError(f'--out must be a file that ends in .py, got {out}.')
-    if out.exists() and not args.force:
-        raise ValueError(f'{out} exists: give --force to replace it, or '
-                         'another --out.')
-    load_from = starting_checkpoint(args, lists is not None)
-
-    base = load_as_base(args.config)
-    init_default_scope('mmaction')
-    check_recognizer(base)
-    missing = [missing_package(base), missing_for_training(base)]
-    remarks = [f'{what}, which is not installed: training will stop there.'
-               for what in missing if what]
-    cfg = base
-    if lists is not None:
-        sizes = check_data(lists, args.data_root, args.num_classes)
-        console.print('Clips:', ', '.join(
-            f'{split} {size}' for split, size in sizes.items()))
-        cfg, more = fine_tuning_config(
-            base, args.num_classes, lists, args.data_root, args.epochs,
-            args.gpus or 1, not args.no_flip)
-        remarks += more
-    dsts: dict[str, Any] = dict(num_neurons=args.num_neurons,
-                                num_layers=args.num_layers)
-    if args.mid_channels is not None:
-        dsts['mid_channels'] = args.mid_channels
-    if load_from:
-        # Or other weights would be loaded, maybe from the network, before.
-        cfg = without_weights(cfg)
-        cfg.load_from = load_from
-        if os.path.isfile(load_from):
-            check_checkpoint(load_from, cfg)
-        if load_from != args.load_from:
-            remarks.append(f'Training starts from {load_from}.')
-    elif lists is not None and args.load_from is None:
-        remarks.append('Training starts as the config has it: no weights of '
-                       'MMAction2 are known for it. --load-from names yours.')
-    place = placement(cfg)
-    added = count_parameters(dsts, channels_at(cfg, place))
-    cfg = specialize_config(cfg, dsts, ORDERS[args.udl], place=place)
-    write_inheriting(out, args.config, base, cfg,
-                     'Written by tools/specialize.py.')
-    console.print(f'Parameters of DSTS: {added / 1e6:.2f} M')
-    for remark in remarks:
-        console.print('Note:', remark, soft_wrap=True)
-    return out
+    return OwnData(args.num_classes, lists, args.data_root, args.epochs,
+                   1 if args.gpus is None else args.gpus, not args.no_flip)
 
 
 def main() -> None:
-    console = Console(highlight=False)
+    args = parse_args()
+    dsts = dict(num_neurons=args.num_neurons, num_layers=args.num_layers)
+    if args.mid_channels is not None:
+        dsts['mid_channels'] = args.mid_channels
     try:
-        out = specialize(parse_args(), console)
+        written = write_specialized(
+            args.config, args.out, dsts, ORDERS[args.udl], own_data(args),
+            args.load_from, args.force)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
-    console.print(f'Written: {out}\nTrain it with: python tools/train.py '
-                  f'{out}', soft_wrap=True)
+    console = Console(highlight=False)
+    if written.clips:
+        console.print('Clips:', ', '.join(
+            f'{split} {count}' for split, count in written.clips.items()))
+    console.print(f'Parameters of DSTS: {written.parameters / 1e6:.2f} M')
+    for remark in written.remarks:
+        console.print('Note:', remark, soft_wrap=True)
+    console.print(f'Written: {written.path}\nTrain it with: python '
+                  f'tools/train.py {written.path}', soft_wrap=True)
 
 
 if __name__ == '__main__':

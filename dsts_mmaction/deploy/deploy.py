@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ..adapters.pathways import Pathways
-from ..adapters.plain_view import dsts_modules
+from ..adapters.specialized import dsts_modules
 from ..tailor.inheriting import load_as_base, write_inheriting
 from . import exporting
 from .clips import (
@@ -21,9 +21,13 @@ from .clips import (
     predict,
     read_clips,
 )
-from .config import deploy_config
 from .fusing import fuse_dsts
-from .loading import build_recognizer, load_specialized, load_strictly
+from .loading import (
+    build_recognizer,
+    deploy_config,
+    load_specialized,
+    load_strictly,
+)
 
 COMMENT = ('Written by tools/deploy.py, for tests and inference with the\n'
            'checkpoint beside it.')

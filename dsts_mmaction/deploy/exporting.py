@@ -14,7 +14,7 @@ from mmaction.models.heads import BaseHead
 from mmaction.models.recognizers import Recognizer2D, Recognizer3D
 from torch import Tensor, nn
 
-from ..adapters import DSTSHead
+from ..adapters.specialized import plain_head
 from ..dsts import DSTSOutput
 from ..utils.checkpoints import first_line
 from .clips import Predictions, RoutingListener
@@ -69,10 +69,8 @@ class Exportable(nn.Module):
         """
         with RoutingListener(self.model) as listener:
             scores = self._view_scores(clips)
-        head = self.model.cls_head
-        if isinstance(head, DSTSHead):
-            head = head.head
-        scores = head.average_clip(scores, num_segs=self.num_views)
+        scores = plain_head(self.model).average_clip(
+            scores, num_segs=self.num_views)
         return scores, listener.take()
 
     def _view_scores(self, clips: Tensor) -> Tensor:
@@ -91,10 +89,7 @@ class Exportable(nn.Module):
 
 
 def _check_kind(model: nn.Module) -> None:
-    head = model.cls_head
-    if isinstance(head, DSTSHead):
-        head = head.head
-    name = type(model).__name__
+    head, name = plain_head(model), type(model).__name__
     if type(model) not in (Recognizer2D, Recognizer3D):
         raise ValueError(f'{name} cannot be exported; Recognizer2D and '
                          'Recognizer3D can.')

@@ -1,4 +1,4 @@
-"""The recognizer of a config and a checkpoint."""
+"""A recognizer of a config and a checkpoint, trained or deployed."""
 import copy
 import textwrap
 from pathlib import Path
@@ -8,9 +8,39 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from ..adapters.plain_view import plain_state_dict
+from ..adapters.specialized import (
+    adapter_configs,
+    is_deployed,
+    plain_state_dict,
+)
 from ..utils.checkpoints import read_checkpoint, unwrapped
 from ..utils.configs import without_weights
+
+
+def deploy_config(cfg: Config) -> Config:
+    """A config with ``deployed=True`` in the options of every DSTS adapter.
+
+    Args:
+        cfg: Config of a specialized recognizer, left as it is.
+
+    Raises:
+        ValueError: The recognizer has no DSTSHead or DSTSNeck, or is the
+            deployed form already.
+    """
+    cfg = copy.deepcopy(cfg)
+    adapters = adapter_configs(cfg).values()
+    if not adapters:
+        raise ValueError('it has no DSTSHead and no DSTSNeck; give that of a '
+                         'specialized recognizer, as tools/specialize.py '
+                         'writes it.')
+    for adapter in adapters:
+        options = adapter.get('dsts') or {}
+        if options.get('deployed'):
+            raise ValueError('it is that of a deployed recognizer '
+                             '(deployed=True) already; give the one that it '
+                             'was trained with.')
+        adapter['dsts'] = dict(options, deployed=True)
+    return cfg
 
 
 def build_recognizer(cfg: Config) -> nn.Module:
@@ -40,7 +70,7 @@ def load_specialized(cfg: Config, checkpoint: str | Path
         plain_state_dict(state)
     except ValueError as error:
         raise ValueError(f'{checkpoint}: {error}') from error
-    if any(name.endswith('dsts.0.reduce.bias') for name in state):
+    if is_deployed(state):
         raise ValueError(f'{checkpoint} is that of a deployed recognizer; '
                          'give the one that was trained.')
     model = build_recognizer(cfg)

@@ -4,16 +4,17 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from mmaction.models.recognizers import RecognizerOmni
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from ..adapters.plain_view import trainable_dsts_modules
+from ..adapters.omni import class_scores
+from ..adapters.specialized import trainable_dsts_modules
 from ..deploy.folding import fuse
 from ..dsts import DSTSModule, DSTSOutput
+from ..dsts.parameters import Role, parameter_roles
 from ..utils.configs import unfit_input, without_weights
 from ..utils.flops import count_flops
 
@@ -91,18 +92,11 @@ def _without_modules(model: nn.Module, modules: Sequence[DSTSModule],
         # Shapes without values: nothing is computed.
         with FakeTensorMode(allow_non_fake_inputs=True):
             inputs = torch.empty(tuple(shape))
-            flops = count_flops(lambda: _to_scores(model, inputs))
+            flops = count_flops(lambda: class_scores(model, inputs))
     finally:
         for module in modules:
             del module.forward
     return flops, {m: torch.randn(clips.shape) for m, clips in seen.items()}
-
-
-def _to_scores(model: nn.Module, inputs: Tensor) -> None:
-    if isinstance(model, RecognizerOmni):
-        model.cls_head(model.backbone(inputs[:, 0]))
-    else:
-        model(inputs, mode='tensor', stage='head')
 
 
 def _executed_flops(module: DSTSModule, clips: Tensor) -> int:
@@ -129,20 +123,16 @@ def _dense_flops(module: DSTSModule, clips: Tensor) -> int:
 
 
 def _executed_parameters(module: DSTSModule) -> int:
-    """A neuron's kernels are one set: own and shared ones are added up.
+    """Of one neuron in each layer (mean), and all that is none's own.
 
-    So are its own map of the readout and the one that neurons share.
+    What is private to a neuron is added to what neurons share, and counts
+    once; so does only the operator that a channel's gate chooses.
     """
-    total = 0
-    for name, parameter in module.named_parameters():
-        if 'neurons' not in name and name != 'readout.own_weights':
-            total += parameter.numel()
+    role_of = parameter_roles(module)
+    total = sum(
+        parameter.numel() for name, parameter in module.named_parameters()
+        if role_of[name] is not Role.PRIVATE and '.neurons.' not in name)
     for layer in module.layers:
-        per_channel = torch.full((module.num_neurons, module.mid_channels),
-                                 12.0)
-        if module.gates:
-            spatial = layer.neurons.spatial_channels()
-            per_channel = torch.where(spatial, 9.0, 3.0)
-        total += round(module.mid_channels
-                       * per_channel.sum(1).mean().item())
+        spatial, temporal = layer.neurons.gates().mean(0).sum(0).tolist()
+        total += round(module.mid_channels * (9 * spatial + 3 * temporal))
     return total

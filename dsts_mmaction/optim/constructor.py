@@ -8,7 +8,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 from torch.optim import SGD, Optimizer
 
-from ..adapters.plain_view import dsts_modules, unspecialized
+from ..adapters.specialized import dsts_modules, unspecialized
 from ..dsts import DSTSModule
 from ..dsts.parameters import Role, parameter_roles
 from .groups import GROUPS, convert_upstream_group

@@ -1,1 +1,1 @@
-"""What writes configs: where a module goes, specialize, own classes."""
+"""What writes configs: where a module goes, own classes, the way back."""

@@ -1,10 +1,12 @@
 """A recognizer's config, for one's own classes and videos."""
 import copy
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 
+from ..adapters.omni import is_omni
 from ..datasets.prepare.videos import read_first_frame
 from ..utils.annotation_lists import read_labels, read_list
 from ..utils.configs import innermost_dataset, set_data, set_everywhere
@@ -13,14 +15,41 @@ from .schedules import stretch_schedule
 SPLITS = ('train', 'val', 'test')
 
 
-def check_data(lists: dict[str, str], data_root: str,
-               num_classes: int) -> dict[str, int]:
-    """Look at annotation lists before anything is built on them.
+@dataclass(frozen=True)
+class OwnData:
+    """One's own videos, and how they are trained on.
 
     Args:
-        lists: MMAction2's lists of videos by split.
-        data_root: Folder that their paths start from.
-        num_classes: Number of classes.
+        num_classes: Number of classes, 2 or more.
+        lists: MMAction2's lists of videos by split; where ``'test'`` is
+            missing, that of ``'val'`` is tested on.
+        data_root: Folder that the lists' paths start from.
+        epochs: Length of the training, the config's schedule stretched. By
+            default the config's.
+        gpus: Devices that it will be trained on.
+        flip: Whether training clips are flipped, if the config does so.
+
+    Raises:
+        ValueError: A number is too small.
+    """
+    num_classes: int
+    lists: dict[str, str]
+    data_root: str
+    epochs: int | None = None
+    gpus: int = 1
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value, least in (('--num-classes', self.num_classes, 2),
+                                   ('--epochs', self.epochs, 1),
+                                   ('--gpus', self.gpus, 1)):
+            if value is not None and value < least:
+                raise ValueError(f'{name} must be at least {least}, got '
+                                 f'{value}.')
+
+
+def check_data(data: OwnData) -> dict[str, int]:
+    """Look at annotation lists before anything is built on them.
 
     Returns:
         Clips of each split.
@@ -30,10 +59,10 @@ def check_data(lists: dict[str, str], data_root: str,
             is no class, or whose first video cannot be read.
     """
     sizes = {}
-    for split, path in lists.items():
-        sizes[split] = len(read_labels(path, num_classes))
+    for split, path in data.lists.items():
+        sizes[split] = len(read_labels(path, data.num_classes))
         _check_lines(path)
-        video = os.path.join(data_root, read_list(path)[0].split()[0])
+        video = os.path.join(data.data_root, read_list(path)[0].split()[0])
         if not os.path.isfile(video):
             raise ValueError(f'the first video of {path}, {video}, does not '
                              'exist: check --data-root, the folder that the '
@@ -57,52 +86,41 @@ def _check_lines(path: str) -> None:
 
 
 def fine_tuning_config(cfg: Config,
-                       num_classes: int,
-                       lists: dict[str, str],
-                       data_root: str,
-                       epochs: int | None = None,
-                       gpus: int = 1,
-                       flip: bool = True) -> tuple[Config, list[str]]:
+                       data: OwnData) -> tuple[Config, list[str]]:
     """Turn a recognizer's config to one's own classes and videos.
 
     Classes, lists and paths are set everywhere; the learning rate is scaled
-    to the batch size of ``gpus`` devices, as MMAction2's ``--auto-scale-lr``
+    to the batch size of all devices, as MMAction2's ``--auto-scale-lr``
     would.
 
     Args:
         cfg: The recognizer's config, left as it is.
-        num_classes: Number of classes.
-        lists: Annotation lists by split; where ``'test'`` is missing, that
-            of ``'val'`` is tested on.
-        data_root: Folder that their paths start from.
-        epochs: Length of the training, its schedule stretched. By default
-            the config's.
-        gpus: Devices that it will be trained on.
-        flip: Whether training clips are flipped, if the config does so.
+        data: Videos and classes.
 
     Returns:
         The config, and remarks that its user should read.
 
     Raises:
         ValueError: The config does not train, or not on one list of videos;
-            or not by epochs, though ``epochs`` is given.
+            or not by epochs, though their number is given.
     """
     _check_config(cfg)
     cfg = copy.deepcopy(cfg)
     remarks: list[str] = []
-    set_everywhere(cfg.model, 'num_classes', num_classes)
+    set_everywhere(cfg.model, 'num_classes', data.num_classes)
     if (cfg.model.cls_head.get('init_cfg') or {}).get('type') == 'Pretrained':
         del cfg.model.cls_head['init_cfg']  # a head of other classes
-    lists = {'test': lists['val'], **lists}
+    lists = {'test': data.lists['val'], **data.lists}
     for split in SPLITS:
-        set_data(cfg, split, _below(lists[split], data_root), data_root)
-        set_everywhere(cfg[f'{split}_dataloader'], 'num_classes', num_classes)
-    for split in ('val', 'test'):
-        set_everywhere(cfg[f'{split}_evaluator'], 'num_classes', num_classes)
-    _check_flips(cfg, flip, remarks)
-    if epochs is not None:
-        cfg = stretch_schedule(cfg, epochs)
-    _scale_lr(cfg, gpus, remarks)
+        set_data(cfg, split, _below(lists[split], data.data_root),
+                 data.data_root)
+        for part in ('dataloader', 'evaluator'):
+            set_everywhere(cfg.get(f'{split}_{part}'), 'num_classes',
+                           data.num_classes)
+    _check_flips(cfg, data.flip, remarks)
+    if data.epochs is not None:
+        cfg = stretch_schedule(cfg, data.epochs)
+    _scale_lr(cfg, data.gpus, remarks)
     return cfg, remarks
 
 
@@ -121,8 +139,8 @@ def _check_config(cfg: Config) -> None:
             f'the config does not train, it has no {", ".join(missing)}: '
             'give one that does. For X3D and VideoMAE, MMAction2 has none; '
             "docs/configs.md lists this repository's.")
-    if cfg.model.type == 'RecognizerOmni':
-        raise ValueError('model.type is RecognizerOmni, which trains on '
+    if is_omni(cfg.model):
+        raise ValueError(f'model.type is {cfg.model.type}, which trains on '
                          'images and videos at a time: give the config of a '
                          'recognizer of videos.')
     for split in SPLITS:

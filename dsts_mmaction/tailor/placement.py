@@ -11,6 +11,8 @@ from typing import Any
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from ..adapters.omni import is_omni
+from ..adapters.specialized import check_plain
 from ..utils.configs import sampled_frames
 
 #: Recognizers of skeletons, sound and several modalities.
@@ -30,15 +32,11 @@ def placement(cfg: Config) -> dict[str, Any]:
             DSTSHead).
     """
     check_recognizer(cfg)
-    model = cfg.model
-    head = model.get('cls_head') or {}
-    if not head:
+    if not cfg.model.get('cls_head'):
         raise ValueError('model.cls_head must be there to be specialized, '
                          'got none.')
-    if head.get('type') == 'DSTSHead':
-        raise ValueError('model.cls_head is a DSTSHead already: give the '
-                         'config of the plain recognizer.')
-    return {**_place(model), **_segments(cfg)}
+    check_plain(cfg)
+    return {**_place(cfg.model), **_segments(cfg)}
 
 
 def check_recognizer(cfg: Config) -> None:
@@ -209,7 +207,7 @@ def _of_another_package(name: str, channels: int | None) -> dict[str, Any]:
 
 def _segments(cfg: Config) -> dict[str, int]:
     """Frames per view, for heads of Recognizer2D that do not know them."""
-    if cfg.model.type == 'RecognizerOmni':
+    if is_omni(cfg.model):
         return dict(num_segments=1)  # for its images; clips have an axis
     head = MODELS.get(cfg.model.cls_head.type)
     if (cfg.model.type != 'Recognizer2D'

@@ -1,9 +1,12 @@
 """Turn the config of a plain recognizer into that of a specialized one."""
 import copy
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
+from ..dsts import DSTSModule
 from .placement import placement
 
 # As in configs/_base_/upstream_downstream.py.
@@ -60,6 +63,22 @@ def specialize_config(cfg: Config,
         ]
     import_package(cfg)
     return cfg
+
+
+def count_parameters(dsts: dict[str, Any], channels: Sequence[int]) -> int:
+    """Trained parameters that DSTS adds.
+
+    Args:
+        dsts: Options of :class:`dsts_mmaction.models.DSTSModule`.
+        channels: Of the feature maps, a module each.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+    with torch.device('meta'):
+        modules = [DSTSModule(count, **dsts) for count in channels]
+    return sum(p.numel() for module in modules for p in module.parameters()
+               if p.requires_grad)
 
 
 def import_package(cfg: Config) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters.pathways import Pathways
-from ..adapters.plain_view import dsts_modules
+from ..adapters.specialized import dsts_modules
 from ..dsts import DSTSLayer, DSTSModule
 
 # A neuron that got its even share would be missing from a window by chance

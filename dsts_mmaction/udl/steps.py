@@ -9,7 +9,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..adapters.plain_view import dsts_modules
+from ..adapters.specialized import dsts_modules
 from ..dsts.hyper_gradient import hyper_gradient
 from .building import build
 from .options import UDLOptions

@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from ..adapters import DSTSHead, DSTSNeck
 from ..adapters.omni import loss_arguments
-from ..adapters.plain_view import dsts_modules
+from ..adapters.specialized import dsts_modules
 from .samples import Samples
 
 Losses = dict[str, Tensor]

@@ -8,7 +8,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.runner.checkpoint import load_state_dict
 
 from dsts_mmaction.adapters.pathways import _relative_norm
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.models import DSTSHead
 from tests.builders import (
     NUM_CLASSES,

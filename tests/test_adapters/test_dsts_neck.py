@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from dsts_mmaction.adapters.plain_view import dsts_modules, unspecialized
+from dsts_mmaction.adapters.specialized import dsts_modules, unspecialized
 from tests.builders import (
     DSTS,
     build,

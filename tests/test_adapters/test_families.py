@@ -16,7 +16,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.tailor.placement import placement
 from dsts_mmaction.tailor.requirements import missing_package
 from dsts_mmaction.tailor.specialize import specialize_config

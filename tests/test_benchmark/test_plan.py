@@ -1,6 +1,6 @@
 import pytest
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.benchmark.data_lists import Lists
 from dsts_mmaction.benchmark.plan import Protocol, host_config, plan_jobs
 from dsts_mmaction.benchmark.variants import VARIANTS

@@ -7,7 +7,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.deploy.folding import fuse
 from dsts_mmaction.models import DSTSModule
 from tests.builders import specialize, tsm

@@ -9,7 +9,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import init_default_scope
 
 from dsts_mmaction.adapters.layouts import TokenLayout
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.tailor.placement import placement
 from dsts_mmaction.tailor.specialize import specialize_config
 from dsts_mmaction.udl.tails import RecognizerTail, make_tail

@@ -11,7 +11,7 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.deploy.fusing import fuse_dsts
 from dsts_mmaction.evaluation.cost import specialized_cost
 from dsts_mmaction.models import DSTSModule

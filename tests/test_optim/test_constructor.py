@@ -8,7 +8,7 @@ from mmengine.optim import (
     build_optim_wrapper,
 )
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.optim.groups import convert_upstream_group
 from tests.builders import build, slowonly, specialize, tsm

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.tailor.placement import feature_channels
 from dsts_mmaction.tailor.specialize import specialize_config
 

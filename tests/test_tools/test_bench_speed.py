@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.optim.groups import upstream_group
 from tools import bench_speed
 from tools.bench_iterations import VARIANTS, Training

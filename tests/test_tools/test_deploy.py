@@ -10,7 +10,7 @@ from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
-from dsts_mmaction.adapters.plain_view import plain_state_dict
+from dsts_mmaction.adapters.specialized import plain_state_dict
 from dsts_mmaction.datasets.synthdive.writer import write_video
 from dsts_mmaction.deploy import deploy as deploying
 from dsts_mmaction.deploy import exporting

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from dsts_mmaction.tailor.fine_tuning import fine_tuning_config
+from dsts_mmaction.tailor.fine_tuning import OwnData, fine_tuning_config
 from dsts_mmaction.tailor.inheriting import load_as_base
 from dsts_mmaction.utils.configs import load_config, zoo_checkpoint
 from tests.test_benchmark.host import write_clips, write_host
@@ -124,7 +124,8 @@ def test_fine_tuning_config():
     cfg = load_as_base(TSM)
     before = cfg.to_dict()
     lists = dict(train='data/mine/train.txt', val='elsewhere/val.txt')
-    tuned, remarks = fine_tuning_config(cfg, 9, lists, 'data/mine', 20, 2)
+    tuned, remarks = fine_tuning_config(
+        cfg, OwnData(9, lists, 'data/mine', 20, 2))
     assert cfg.to_dict() == before
     assert tuned.model.cls_head.num_classes == 9
     train = tuned.train_dataloader.dataset
@@ -148,7 +149,8 @@ def test_a_plain_flip_is_kept_and_told():
     cfg = load_config('mmaction::recognition/tsn/tsn_imagenet-pretrained-r50_'
                       '8xb32-1x1x3-100e_kinetics400-rgb.py')
     lists = dict(train='train.txt', val='val.txt', test='test.txt')
-    tuned, remarks = fine_tuning_config(cfg, 4, lists, '.', gpus=8)
+    tuned, remarks = fine_tuning_config(
+        cfg, OwnData(4, lists, '.', gpus=8))
     pipeline = tuned.train_dataloader.dataset.pipeline
     assert 'Flip' in [step['type'] for step in pipeline]
     assert tuned.test_dataloader.dataset.ann_file == 'test.txt'
@@ -159,7 +161,8 @@ def test_a_plain_flip_is_kept_and_told():
 def test_without_a_batch_size_the_learning_rate_stays(tmp_path):
     cfg = Config.fromfile(write_host(tmp_path / 'tiny.py'))
     lists = dict(train='train.txt', val='val.txt')
-    tuned, remarks = fine_tuning_config(cfg, 4, lists, '.', gpus=8)
+    tuned, remarks = fine_tuning_config(
+        cfg, OwnData(4, lists, '.', gpus=8))
     assert tuned.optim_wrapper == cfg.optim_wrapper
     assert 'as it was, ' in remarks[0] and 'yours is ' in remarks[0]
 
@@ -174,13 +177,14 @@ def test_without_a_batch_size_the_learning_rate_stays(tmp_path):
 def test_configs_that_are_not_for_one_list_of_videos(name, message):
     cfg = load_config(f'mmaction::recognition/{name}')
     with pytest.raises(ValueError, match=message):
-        fine_tuning_config(cfg, 4, dict(train='a', val='b'), '.')
+        fine_tuning_config(
+            cfg, OwnData(4, dict(train='a', val='b'), '.'))
 
 
 def test_flips_can_be_left_out():
     cfg = load_config(TSM)
     tuned, _ = fine_tuning_config(
-        cfg, 4, dict(train='a', val='b'), '.', flip=False)
+        cfg, OwnData(4, dict(train='a', val='b'), '.', flip=False))
     steps = [step.type for step in cfg.train_pipeline]
     assert 'Flip' in steps
     assert [step.type for step in tuned.train_dataloader.dataset.pipeline] == [
@@ -222,5 +226,6 @@ def test_a_head_of_other_classes_is_not_loaded_from_a_checkpoint():
         'mmaction::recognition/uniformerv2/uniformerv2-base-p16-res224_clip-'
         'kinetics710-pre_8xb32-u8_kinetics400-rgb.py')
     assert cfg.model.cls_head.init_cfg.type == 'Pretrained'
-    tuned, _ = fine_tuning_config(cfg, 4, dict(train='a', val='b'), '.')
+    tuned, _ = fine_tuning_config(
+            cfg, OwnData(4, dict(train='a', val='b'), '.'))
     assert 'init_cfg' not in tuned.model.cls_head

@@ -9,7 +9,7 @@ from mmaction.models.recognizers import RecognizerOmni
 from mmengine.optim import OptimWrapperDict
 from torch.utils.data import ConcatDataset, Subset
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.udl import checks
 from tests.builders import slowonly, specialize, tsm
 from tests.runners import (

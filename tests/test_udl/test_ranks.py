@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.udl.hook import INNER_LR_FLOOR
 from dsts_mmaction.udl.random_streams import derive_seed, random_streams
 from tests.builders import build, specialize, tsm

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from tests.runners import (
     RandomClips,
     SameStreams,

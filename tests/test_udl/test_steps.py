@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmaction.models.backbones import ResNet3dSlowOnly
 from mmaction.registry import MODELS as REGISTRY
 
-from dsts_mmaction.adapters.plain_view import dsts_modules
+from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.udl.options import UDLOptions
 from dsts_mmaction.udl.random_streams import random_streams
