@@ -1,6 +1,6 @@
 """Where DSTS goes in every config of MMAction2, and what it adds.
 
-python -m pytest tests/test_models/test_families.py -m slow \
+python -m pytest tests/test_adapters/test_families.py -m slow \
       --junitxml work_dirs/families.xml
 python tools/list_placements.py --results work_dirs/families.xml \
       --out docs/placements.md
@@ -49,7 +49,7 @@ crops; one config of each family by `make test`, all of them (here with timm
 1.0.31, torchvision 0.29.1 and mmpretrain 1.2.0) by
 
 ```shell
-python -m pytest tests/test_models/test_families.py -m slow \\
+python -m pytest tests/test_adapters/test_families.py -m slow \\
   --junitxml work_dirs/families.xml
 python tools/list_placements.py --results work_dirs/families.xml \\
   --out docs/placements.md
