@@ -18,10 +18,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
-from dsts_mmaction.benchmark.variants import count_parameters
 from dsts_mmaction.evaluation.cost import specialized_cost
 from dsts_mmaction.tailor.placement import channels_at, described, placement
-from dsts_mmaction.tailor.specialize import specialize_config
+from dsts_mmaction.tailor.specialize import count_parameters, specialize_config
 from dsts_mmaction.utils.configs import view_shape
 from dsts_mmaction.utils.markdown import markdown_table, write_document
 

@@ -8,16 +8,20 @@ from typing import Any
 from mmaction.registry import HOOKS
 from mmengine.config import Config
 
+from ..adapters.specialized import adapter_configs
 from ..tailor.placement import feature_channels
 from ..tailor.schedules import check_schedule, max_epochs, stretch_schedule
-from ..tailor.specialize import import_package, specialize_config
+from ..tailor.specialize import (
+    count_parameters,
+    import_package,
+    specialize_config,
+)
 from ..utils.configs import load_config, set_data, set_everywhere
 from .data_lists import Lists
 from .error import BenchmarkError, refuse_twice
 from .variants import (
     VARIANTS,
     Variant,
-    count_parameters,
     dsts_options,
     module_defaults,
 )
@@ -87,11 +91,10 @@ def load_host(path: str,
         BenchmarkError: It is specialized already, or the changes do not fit.
     """
     cfg = load_config(path)
-    for part, adapter in (('cls_head', 'DSTSHead'), ('neck', 'DSTSNeck')):
-        if (cfg.get('model', {}).get(part) or {}).get('type') == adapter:
-            raise BenchmarkError(
-                f'host {path} must be the config of a plain recognizer, got '
-                f'one whose model.{part} is a {adapter}.')
+    for name, adapter in adapter_configs(cfg).items():
+        raise BenchmarkError(
+            f'host {path} must be the config of a plain recognizer, got one '
+            f'whose {name} is a {adapter["type"]}.')
     try:
         cfg.merge_from_dict(cfg_options or {})
     except (KeyError, TypeError, IndexError) as error:

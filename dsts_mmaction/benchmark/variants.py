@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from ..models import DSTSModule
+from ..tailor.specialize import count_parameters
 from ..udl.options import UDLOptions
 
 
@@ -136,15 +135,6 @@ def dsts_options(variant: Variant, base: dict[str, Any],
         options['mid_channels'] = matching_width(
             options, channels, count_parameters(base, channels))
     return options
-
-
-def count_parameters(options: dict[str, Any],
-                     channels: Sequence[int]) -> int:
-    """Trained parameters of DSTS modules, one per pathway."""
-    with torch.device('meta'):
-        modules = [DSTSModule(c, **options) for c in channels]
-    return sum(p.numel() for module in modules for p in module.parameters()
-               if p.requires_grad)
 
 
 def matching_width(options: dict[str, Any], channels: Sequence[int],

@@ -9,7 +9,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..adapters.specialized import dsts_modules
+from ..adapters.specialized import dsts_modules, plain_head
 from ..dsts.hyper_gradient import hyper_gradient
 from .building import build
 from .options import UDLOptions
@@ -74,7 +74,7 @@ class UpstreamLearner:
         downstream = {id(p) for m in self.modules
                       for p in m.downstream_parameters()}
         if options.simulate_classifier:
-            downstream |= {id(p) for p in tail.classifier().parameters()}
+            downstream |= {id(p) for p in plain_head(recognizer).parameters()}
         for name, parameter in tail.named_parameters():
             kind = self.others
             if parameter.requires_grad and id(parameter) in upstream:

@@ -35,10 +35,6 @@ class Tail(nn.Module, ABC):
         """The recognizer's losses on the samples."""
 
     @abstractmethod
-    def classifier(self) -> nn.Module:
-        """The recognizer's own head."""
-
-    @abstractmethod
     def capture(self, recognizer: nn.Module, data: dict[str, Any]) -> Samples:
         """Compute the features of a batch without a trace on the model.
 
@@ -92,10 +88,6 @@ class HeadTail(AdapterTail):
         return self.adapter.loss_from_features(
             samples.features, samples.data_samples, **samples.options)
 
-    def classifier(self) -> nn.Module:
-        """See :class:`Tail`."""
-        return self.adapter.head
-
 
 class NeckTail(AdapterTail):
     """From a :class:`DSTSNeck` on, as Recognizer3D goes on."""
@@ -111,10 +103,6 @@ class NeckTail(AdapterTail):
         return merge_dict(
             self.head.loss(
                 features, samples.data_samples, loss_aux=losses), losses)
-
-    def classifier(self) -> nn.Module:
-        """See :class:`Tail`."""
-        return getattr(self.head, 'head', self.head)
 
 
 class RecognizerTail(Tail):
@@ -149,11 +137,6 @@ class RecognizerTail(Tail):
                     module.register_forward_pre_hook(
                         partial(replace, features)))
             return self.recognizer(inputs, samples.data_samples, mode='loss')
-
-    def classifier(self) -> nn.Module:
-        """See :class:`Tail`."""
-        head = self.recognizer.cls_head
-        return head.head if isinstance(head, DSTSHead) else head
 
     def capture(self, recognizer: nn.Module, data: dict[str, Any]) -> Samples:
         """See :class:`Tail`."""

@@ -7,14 +7,13 @@ from dsts_mmaction.adapters.specialized import dsts_modules
 from dsts_mmaction.benchmark.variants import (
     DEFAULT_VARIANTS,
     VARIANTS,
-    count_parameters,
     dsts_options,
     matching_width,
     parse_variant,
 )
 from dsts_mmaction.models import DSTSModule
 from dsts_mmaction.tailor.placement import feature_channels
-from dsts_mmaction.tailor.specialize import specialize_config
+from dsts_mmaction.tailor.specialize import count_parameters, specialize_config
 from tests.builders import slowfast, tsm
 
 
